@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge, Le
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.errors import ParamsError
@@ -15,6 +16,7 @@ from pipelines.errors import ParamsError
 ROOT = Path(__file__).resolve().parents[2]
 
 Port = Annotated[int, Ge(1), Le(65535)]
+Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
 class Settings(BaseSettings):
@@ -24,9 +26,13 @@ class Settings(BaseSettings):
         env_prefix="NEXTCLICK_", env_file=".env", extra="ignore", frozen=True, use_attribute_docstrings=True
     )
 
-    var: Path = ROOT / "var"
-    """Local state: environments, Airflow home, Triton repository, run workspaces, logs."""
-    mlruns: Path = ROOT / "mlruns"
+    root: Folder = ROOT
+    """The project's checkout: code, DAGs, params.yaml. A run's workspace is a checkout of its own and is not meant."""
+    var: Folder = ROOT / "var"
+    """Local state: Airflow home, Triton repository, run workspaces, logs; set-up puts the environments there too."""
+    venv: Folder = Path(sys.prefix).parent
+    """Where `worker`, `orchestrator` and `triton` are installed; by default beside the environment that runs this."""
+    mlruns: Folder = ROOT / "mlruns"
     """MLflow's database and artifacts."""
     mlflow_uri: str = ""
     """MLflow's address; empty: the database file in `mlruns`, without a server."""

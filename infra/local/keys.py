@@ -1,0 +1,23 @@
+"""Secrets of the platform: made once, kept in files that only their owner reads."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def kept(path: Path) -> str:
+    """The secret in `path`; made (256 bits, URL-safe characters) if there is none yet."""
+    if not path.exists():
+        write(path, secrets.token_urlsafe(32))
+    return path.read_text(encoding="ascii").strip()
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file of mode 600 in one step: nobody reads it half written, or before its mode is set."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)
