@@ -53,15 +53,25 @@ def validate(name: str, kind: type[C], values: Any) -> C:
 def _explain(name: str, kind: type[Config], error: ValidationError) -> tuple[str, str, str]:
     lines, steps = [], []
     for problem in error.errors():
-        key = ".".join((name, *(str(part) for part in problem["loc"])))
+        key = ".".join(filter(None, (name, *(str(part) for part in problem["loc"]))))
         if problem["type"] == "extra_forbidden":
             lines.append(f"{key}: there is no such setting")
-            steps.append(nearest(str(problem["loc"][-1]), kind.model_fields))
+            steps.append(nearest(str(problem["loc"][-1]), _siblings(kind, problem["loc"])))
         elif problem["type"] == "missing":
             lines.append(f"{key}: not set")
             steps.append(f"add {key} to params.yaml")
         else:
             lines.append(f"{key} = {problem['input']!r}: {problem['msg']}")
             steps.append(f"correct {key}; its type and bounds stand in params.schema.json")
-    what = f"{len(lines)} wrong setting{'s' * (len(lines) > 1)} in section {name!r}"
+    what = f"{len(lines)} wrong setting{'s' * (len(lines) > 1)} in {f'section {name!r}' if name else 'params.yaml'}"
     return what, "params.yaml: " + "\n         ".join(lines), "\n         ".join(dict.fromkeys(steps))
+
+
+def _siblings(kind: type[Config], location: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields beside the one at `location`."""
+    for part in location[:-1]:
+        annotation = kind.model_fields[str(part)].annotation if str(part) in kind.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, Config)):
+            return []
+        kind = annotation
+    return list(kind.model_fields)

@@ -1,0 +1,37 @@
+"""retrain: raw click events become the model that Triton serves."""
+
+from datetime import datetime
+
+from airflow.sdk import DAG, Asset, CronTriggerTimetable, chain
+
+import form
+from tasks import ROOT, action, review, stage, stages
+
+with DAG(
+    dag_id="retrain",
+    description="raw events > validate > etl > train > evaluate > register > gate > review > promote",
+    schedule=CronTriggerTimetable("0 5 * * *", timezone="UTC"),
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    params=form.params(),
+    tags=["nextclick"],
+    doc_md=__doc__,
+):
+    workspace = action("workspace", cwd=ROOT, env={"OVERRIDES": "{{ params | tojson }}"}, entry="each_model")
+    etl = stage("etl")
+    gate = action("gate")
+
+    chain(
+        workspace,
+        stage("events"),
+        stage("validate"),
+        etl,
+        stages("train", pool="gpu").expand(env=workspace.output),
+        stages("evaluate", pool="gpu").expand(env=workspace.output),
+        action("register"),
+        gate,  # exits 99 on "no": the rest is skipped, the champion stays
+        review(),
+        action("promote", env={"REVIEW": "{{ ti.xcom_pull('review') | tojson }}"}, outlets=[Asset("champion")]),
+    )
+    chain(etl, action("evaluate", "champion", pool="gpu"), gate)

@@ -1,0 +1,58 @@
+"""repro: one stage of dvc.yaml in the current workspace, run by DVC, or skipped where nothing changed.
+
+in   dvc.yaml, params.yaml, what the stage depends on
+out  what the stage writes; DVC's cache keeps it, so that another run of the same inputs gets it without running
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from pipelines import params, paths
+from pipelines.errors import DataError, ParamsError, nearest
+from pipelines.stage import Report
+
+LOCK_WAIT_S = 120
+
+
+def run(target: str) -> Report:
+    """Bring one stage (`etl`, `train@gru4rec`) up to date. The stage's own error has been printed when this one is raised."""
+    from dvc.exceptions import DvcException, ReproductionError
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+    from dvc.stage.exceptions import StageNotFound
+
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            with Repo(".") as repo:
+                ran = repo.reproduce(targets=[target], single_item=True)
+            break
+        except LockError:  # another stage of this workspace is being recorded
+            if time.monotonic() > deadline:
+                raise DataError("DVC's lock is held", str(Path.cwd()), "another dvc process runs in this workspace") from None
+            time.sleep(1)
+        except StageNotFound:
+            names = [f"{stage}@{model}" for stage in ("train", "evaluate") for model in params.read()["models"]]
+            known = nearest(target, ["events", "validate", "etl", *names])
+            raise ParamsError(f"dvc.yaml has no stage {target!r}", "dvc.yaml", known) from None
+        except ReproductionError as error:
+            said = str(error.__cause__ or error)
+            raise DataError(f"stage {target} failed: {said}", str(Path.cwd()), "read the error above") from None
+        except DvcException as error:
+            raise DataError(f"DVC could not run {target}: {error}", str(Path.cwd()), "dvc status shows what it sees") from None
+    notes = (
+        ["ran, or was restored from DVC's cache (see above)"] if ran else ["skipped: inputs, code and settings have not changed"]
+    )
+    return Report(notes=notes, result={"target": target, "changed": bool(ran), "links": links(target)})
+
+
+def links(target: str) -> dict[str, str]:
+    """Pages about what the stage made."""
+    record = paths.TRAIN / target.partition("@")[2] / "run.json"
+    if target.startswith(("train@", "evaluate@")) and record.is_file():
+        url = json.loads(record.read_text()).get("mlflow_url")
+        return {"MLflow run": url} if url else {}
+    return {}

@@ -1,0 +1,103 @@
+"""The DAG files as Airflow reads them, in Airflow's own environment."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.stores.settings import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+ORCHESTRATOR = settings().venv / "orchestrator" / "bin" / "python"
+
+READ = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
+bag = DagBag(sys.argv[1])
+dags = {}
+for dag in bag.dags.values():
+    tasks = [task["__var"] for task in DagSerialization.to_dict(dag)["dag"]["tasks"]]
+    dags[dag.dag_id] = {
+        "order": [task.task_id for task in dag.topological_sort()],
+        "pools": {task.task_id: task.pool for task in dag.tasks},
+        "up": {task.task_id: sorted(task.upstream_task_ids) for task in dag.tasks},
+        "params": {key: dag.params.get_param(key).schema for key in dag.params},
+        "links": {task["task_id"]: task.get("_operator_extra_links") for task in tasks},
+        "schedule": dag.timetable.summary, "catchup": dag.catchup, "max_active_runs": dag.max_active_runs,
+    }
+print("\\n" + json.dumps({"errors": bag.import_errors, "dags": dags}, default=str))
+"""
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    home = tmp_path_factory.mktemp("airflow")
+    settings_of_the_platform = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "PYTHONPATH": str(ROOT / "dags"),
+        "NEXTCLICK_ROOT": str(ROOT),
+        "NEXTCLICK_VAR": str(home),
+        "NEXTCLICK_WORKER": str(home),
+        "NEXTCLICK_AIRFLOW_PORT": "8080",
+    }
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), **settings_of_the_platform}
+    command = [str(ORCHESTRATOR), "-c", READ, str(ROOT / "dags")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def test_every_dag_file_can_be_read(bag: dict[str, Any]) -> None:
+    assert bag["errors"] == {}
+    assert set(bag["dags"]) == {"retrain", "rollback"}
+
+
+def test_retrain_is_the_sentence(bag: dict[str, Any]) -> None:
+    order = bag["dags"]["retrain"]["order"]
+    sentence = ["workspace", "events", "validate", "etl", "train", "evaluate", "register", "gate", "review", "promote"]
+    assert [task for task in order if task in sentence] == sentence
+    assert bag["dags"]["retrain"]["up"]["gate"] == ["evaluate_champion", "register"]
+
+
+def test_gpu_tasks_take_the_pool(bag: dict[str, Any]) -> None:
+    pools = bag["dags"]["retrain"]["pools"]
+    assert {task for task, pool in pools.items() if pool == "gpu"} == {"train", "evaluate", "evaluate_champion"}
+
+
+def test_retrain_runs_daily_one_at_a_time_and_never_for_the_past(bag: dict[str, Any]) -> None:
+    retrain = bag["dags"]["retrain"]
+    assert (retrain["schedule"], retrain["catchup"], retrain["max_active_runs"]) == ("0 5 * * *", False, 1)
+
+
+def test_the_form_has_a_typed_field_for_every_setting(bag: dict[str, Any]) -> None:
+    from pipelines import params
+    from pipelines.workspace import overrides
+
+    fields = bag["dags"]["retrain"]["params"]
+    assert set(fields) == set(overrides.dotted(params.read(ROOT / "params.yaml")))
+    assert fields["split.valid_days"] | {"title": "", "section": ""} == {
+        "title": "",
+        "section": "",
+        "type": "integer",
+        "exclusiveMinimum": 0,
+    }
+    assert "days" in fields["split.by"]["enum"]
+    assert "gru4rec" in fields["models"]["examples"]
+
+
+def test_no_field_blocks_the_trigger_button(bag: dict[str, Any]) -> None:
+    for key, schema in bag["dags"]["retrain"]["params"].items():
+        assert schema.get("type"), f"{key} has no type"
+
+
+def test_links_lead_to_docs_runs_and_decision(bag: dict[str, Any]) -> None:
+    links = bag["dags"]["retrain"]["links"]
+    assert "Data Docs" in links["validate"]
+    assert "MLflow" in links["train"]
+    assert "Decision" in links["gate"]
