@@ -7,10 +7,15 @@ import secrets
 from pathlib import Path
 
 
+def new(num_bytes: int = 32) -> str:
+    """A secret in characters that need no quoting anywhere."""
+    return secrets.token_urlsafe(num_bytes)
+
+
 def kept(path: Path) -> str:
-    """The secret in `path`; made (256 bits, URL-safe characters) if there is none yet."""
+    """The secret in `path`; made if there is none yet."""
     if not path.exists():
-        write(path, secrets.token_urlsafe(32))
+        write(path, new())
     return path.read_text(encoding="ascii").strip()
 
 

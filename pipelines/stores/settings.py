@@ -38,6 +38,10 @@ class Settings(BaseSettings):
     """MLflow's address; empty: the database file in `mlruns`, without a server."""
     mlflow_port: Port = 5000
     airflow_port: Port = 8080
+    dags: Folder = ROOT / "dags"
+    """Folder that Airflow reads its DAGs from."""
+    gpu_slots: Annotated[int, Ge(1)] = 1
+    """Tasks that may be on a GPU at once: the size of Airflow's pool `gpu`."""
     triton_http_port: Port = 8000
     triton_grpc_port: Port = 8001
     triton_metrics_port: Port = 8002

@@ -1,0 +1,121 @@
+"""Airflow on this machine: its settings, users, database, pool; and its REST interface for who wants to ask it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import httpx
+
+from infra.local import keys, ports
+from pipelines.errors import ServiceError
+from pipelines.stores.settings import Settings
+
+USERS = {"admin": "admin", "reviewer": "op"}
+"""Name -> role of Airflow's simple auth manager: a reviewer triggers, approves and edits pools, but is no admin."""
+
+POOL = "gpu"
+
+
+def command(settings: Settings, *arguments: str) -> tuple[str, ...]:
+    return (str(settings.venv / "orchestrator" / "bin" / "airflow"), *arguments)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Airflow is set by environment alone; the airflow.cfg that it writes for itself holds defaults."""
+    home, secrets = settings.var / "airflow", settings.var / "secrets"
+    sections: dict[str, dict[str, object]] = {
+        "CORE": {
+            "DAGS_FOLDER": settings.dags,
+            "PLUGINS_FOLDER": settings.root / "infra" / "airflow" / "plugins",
+            "LOAD_EXAMPLES": False,
+            "EXECUTOR": "LocalExecutor",
+            "PARALLELISM": 4,
+            "DAGS_ARE_PAUSED_AT_CREATION": True,
+            "SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
+            "SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": home / "passwords.json",
+            "EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
+            "FERNET_KEY": keys.kept(secrets / "airflow-fernet-key") + "=",  # 32 bytes in padded base64
+        },
+        "DATABASE": {"SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}"},
+        "LOGGING": {"BASE_LOG_FOLDER": settings.var / "log" / "airflow"},
+        "API": {
+            "HOST": ports.LOOPBACK,
+            "PORT": settings.airflow_port,
+            "BASE_URL": settings.airflow_url,
+            "WORKERS": 1,
+            "SECRET_KEY": keys.kept(secrets / "airflow-secret-key"),
+        },
+        "API_AUTH": {"JWT_SECRET": keys.kept(secrets / "airflow-jwt-secret")},
+        "SCHEDULER": {"SCHEDULER_HEARTBEAT_SEC": 1},
+        "DAG_PROCESSOR": {"REFRESH_INTERVAL": 5, "MIN_FILE_PROCESS_INTERVAL": 5, "PARSING_PROCESSES": 1},
+        "USAGE_DATA_COLLECTION": {"ENABLED": False},
+    }
+    values = {f"AIRFLOW__{name}__{key}": str(value) for name, keys_ in sections.items() for key, value in keys_.items()}
+    return {"AIRFLOW_HOME": str(home), **values}
+
+
+def passwords(settings: Settings) -> dict[str, str]:
+    """User -> password, made once."""
+    path = settings.var / "airflow" / "passwords.json"
+    if not path.exists():
+        keys.write(path, json.dumps({user: keys.new(16) for user in USERS}, indent=2))
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def prepare(settings: Settings, env: dict[str, str]) -> None:
+    """Users and database, brought to this Airflow's version. ServiceError if the migration fails."""
+    home = settings.var / "airflow"
+    passwords(settings)
+    installed = (settings.venv / "orchestrator" / ".stamp").read_text(encoding="utf-8")
+    done = home / ".migrated"
+    if done.exists() and done.read_text(encoding="utf-8") == installed and (home / "airflow.db").exists():
+        return
+    said = subprocess.run(
+        command(settings, "db", "migrate"),
+        env=env,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if said.returncode:
+        last = "\n         ".join((said.stdout + said.stderr).strip().splitlines()[-8:])
+        next_step = f"mend what it says; if the runs so far may go, delete {home / 'airflow.db'} and `make up` again"
+        raise ServiceError("Airflow could not prepare its database", last, next_step)
+    done.write_text(installed, encoding="utf-8")
+
+
+def client(settings: Settings, user: str = "admin") -> httpx.Client:
+    """Airflow's REST interface with that user's token; paths are relative to `/api/v2/`."""
+    login = {"username": user, "password": passwords(settings)[user]}
+    token = ask(httpx.post(f"{settings.airflow_url}/auth/token", json=login, timeout=10, trust_env=False))["access_token"]
+    return httpx.Client(
+        base_url=f"{settings.airflow_url}/api/v2/",
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=30,
+        trust_env=False,
+    )
+
+
+def ask(response: httpx.Response) -> dict[str, str]:
+    """The answer as a mapping. ServiceError says what Airflow objected to."""
+    if response.is_error:
+        where = f"{response.request.method} {response.request.url}: {response.status_code} {response.text[:300]}"
+        raise ServiceError("Airflow refused a request", where, "`make status` shows whether it is well; its logs lie in var/log")
+    return dict(response.json())
+
+
+def make_pool(settings: Settings) -> None:
+    """The pool `gpu` with the slots that the settings say: a task in a pool that is not there never runs."""
+    with client(settings) as rest:
+        wanted: dict[str, str | int | bool] = {
+            "slots": settings.gpu_slots,
+            "description": "tasks that use a GPU",
+            "include_deferred": False,
+        }
+        if rest.get(f"pools/{POOL}").status_code == httpx.codes.NOT_FOUND:
+            ask(rest.post("pools", json={"name": POOL, **wanted}))
+        else:
+            ask(rest.patch(f"pools/{POOL}", json={"pool": POOL, **wanted}))

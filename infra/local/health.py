@@ -1,0 +1,97 @@
+"""Whether a service answers: a real request to each, not a look at its process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from infra.local import keys
+from pipelines.stores.settings import Settings
+
+NUMBERS = {"BOOL": False, "FP16": 0.0, "FP32": 0.0, "FP64": 0.0}
+
+
+@dataclass(frozen=True)
+class Health:
+    """An answer to "are you well?"."""
+
+    well: bool
+    note: str
+
+
+def check(settings: Settings, service: str) -> Health:
+    """Ask the service. A refused connection is an answer too."""
+    probe = PROBES[service]
+    with httpx.Client(timeout=5, trust_env=False) as http:
+        try:
+            return probe(settings, http)
+        except httpx.TimeoutException:
+            return Health(False, "no answer within 5 s")
+        except httpx.HTTPError as error:
+            return Health(False, f"no answer: {error}")
+
+
+def mlflow(settings: Settings, http: httpx.Client) -> Health:
+    """Asks for the default experiment, hence its database too."""
+    answer = http.get(f"{settings.mlflow_url}/api/2.0/mlflow/experiments/get", params={"experiment_id": "0"})
+    return Health(answer.is_success, "answers" if answer.is_success else f"{answer.status_code} {answer.text[:200]}")
+
+
+def airflow(component: str) -> Callable[[Settings, httpx.Client], Health]:
+    """Airflow says of its components whether their last heartbeat is fresh."""
+
+    def probe(settings: Settings, http: httpx.Client) -> Health:
+        answer = http.get(f"{settings.airflow_url}/api/v2/monitor/health")
+        if answer.is_error:
+            return Health(False, f"the api server answers {answer.status_code}")
+        status = answer.json()[component]["status"]
+        return Health(status == "healthy", "answers" if component == "metadatabase" else f"heartbeat {status or 'not seen yet'}")
+
+    return probe
+
+
+def triton(settings: Settings, http: httpx.Client) -> Health:
+    """Every loaded model is asked for an answer: Triton calls itself ready even when the process of a model has died."""
+    base = f"http://{settings.triton_url}/v2"
+    if http.get(f"{base}/health/live").is_error:
+        return Health(False, "not live")
+    key = {"x-admin-key": keys.kept(settings.triton_key_file)}
+    index: list[dict[str, str]] = http.post(f"{base}/repository/index", headers=key, json={}).raise_for_status().json()
+    good: list[str] = []
+    bad: list[str] = []
+    for model in index:
+        name = f"{model['name']} {model.get('version', '')}".strip()
+        if model.get("state") == "READY":
+            reason = ask(http, f"{base}/models/{model['name']}/versions/{model['version']}")
+            (bad if reason else good).append(f"{name}: {reason}" if reason else name)
+        elif model.get("reason", "unloaded") != "unloaded":
+            bad.append(f"{name}: {model['reason']}")
+    if bad:
+        return Health(False, "; ".join(bad)[:400])
+    return Health(True, f"serves {', '.join(good)}" if good else "live; no model is loaded yet")
+
+
+def ask(http: httpx.Client, model: str) -> str:
+    """One inference with zeros; returns what is wrong, empty if it was answered."""
+    inputs: list[dict[str, Any]] = http.get(model).raise_for_status().json()["inputs"]
+    zeros = []
+    for given in inputs:
+        shape = [max(1, size) for size in given["shape"]]
+        data = [NUMBERS.get(given["datatype"], 0)] * math.prod(shape)
+        zeros.append({"name": given["name"], "datatype": given["datatype"], "shape": shape, "data": data})
+    answer = http.post(f"{model}/infer", json={"inputs": zeros})
+    return "" if answer.is_success else f"does not answer ({answer.text[:200]})"
+
+
+PROBES: dict[str, Callable[[Settings, httpx.Client], Health]] = {
+    "mlflow": mlflow,
+    "airflow-api-server": airflow("metadatabase"),
+    "airflow-scheduler": airflow("scheduler"),
+    "airflow-dag-processor": airflow("dag_processor"),
+    "airflow-triggerer": airflow("triggerer"),
+    "triton": triton,
+}
