@@ -23,7 +23,7 @@ def command(settings: Settings, *arguments: str) -> tuple[str, ...]:
 
 def environment(settings: Settings) -> dict[str, str]:
     """Airflow is set by environment alone; the airflow.cfg that it writes for itself holds defaults."""
-    home, secrets = settings.var / "airflow", settings.var / "secrets"
+    home, secrets, logs = settings.var / "airflow", settings.var / "secrets", settings.var / "log" / "airflow"
     sections: dict[str, dict[str, object]] = {
         "CORE": {
             "DAGS_FOLDER": settings.dags,
@@ -38,7 +38,7 @@ def environment(settings: Settings) -> dict[str, str]:
             "FERNET_KEY": keys.kept(secrets / "airflow-fernet-key") + "=",  # 32 bytes in padded base64
         },
         "DATABASE": {"SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}"},
-        "LOGGING": {"BASE_LOG_FOLDER": settings.var / "log" / "airflow"},
+        "LOGGING": {"BASE_LOG_FOLDER": logs, "DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": logs / "dag_processor"},
         "API": {
             "HOST": ports.LOOPBACK,
             "PORT": settings.airflow_port,
@@ -46,9 +46,14 @@ def environment(settings: Settings) -> dict[str, str]:
             "WORKERS": 1,
             "SECRET_KEY": keys.kept(secrets / "airflow-secret-key"),
         },
-        "API_AUTH": {"JWT_SECRET": keys.kept(secrets / "airflow-jwt-secret")},
+        "API_AUTH": {"JWT_SECRET": keys.kept(secrets / "airflow-jwt-secret", num_bytes=64)},
         "SCHEDULER": {"SCHEDULER_HEARTBEAT_SEC": 1},
-        "DAG_PROCESSOR": {"REFRESH_INTERVAL": 5, "MIN_FILE_PROCESS_INTERVAL": 5, "PARSING_PROCESSES": 1},
+        "DAG_PROCESSOR": {
+            "REFRESH_INTERVAL": 5,
+            "MIN_FILE_PROCESS_INTERVAL": 5,
+            "PARSING_PROCESSES": 1,
+            "PRINT_STATS_INTERVAL": 0,
+        },
         "USAGE_DATA_COLLECTION": {"ENABLED": False},
     }
     values = {f"AIRFLOW__{name}__{key}": str(value) for name, keys_ in sections.items() for key, value in keys_.items()}

@@ -1,6 +1,8 @@
 """The platform's memory of crashes: supervisor tells this process of each, and it writes one line of JSON.
 
 supervisor itself keeps the state of now only; a service that fell and got up again looks as if nothing had been.
+Nor does it end what a fallen service leaves behind: the web server of `mlflow server` would live on without its
+parent and hold the port that the next one needs. That is done here too.
 """
 
 from __future__ import annotations
@@ -9,9 +11,14 @@ import json
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 from supervisor.childutils import get_headers, listener
+
+from infra.local import supervise
+from pipelines.stores.settings import Settings, settings
 
 FELL = ("PROCESS_STATE_EXITED", "PROCESS_STATE_BACKOFF")
 """Ended while it should run: after its start was over, or during it."""
@@ -22,10 +29,22 @@ def record(path: Path) -> None:
     while True:
         headers, payload = listener.wait(sys.stdin, sys.stdout)
         if headers["eventname"] in FELL:
-            line = {"service": get_headers(payload)["processname"], "event": headers["eventname"], "time": time.time()}
+            service = get_headers(payload)["processname"]
+            line = {"service": service, "event": headers["eventname"], "time": time.time()}
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+            clear(settings(), service)
         listener.ok(sys.stdout)
+
+
+def clear(settings: Settings, service: str) -> None:
+    """Kill what a fallen service left behind, but not what has been started in its place."""
+    old = supervise.processes(settings, service)
+    new = supervise.states(settings)[service]["pid"]
+    for process in old:
+        with suppress(psutil.NoSuchProcess):
+            if new not in (process.pid, *(parent.pid for parent in process.parents())):
+                process.kill()
 
 
 def count(path: Path) -> Counter[str]:

@@ -12,10 +12,10 @@ def new(num_bytes: int = 32) -> str:
     return secrets.token_urlsafe(num_bytes)
 
 
-def kept(path: Path) -> str:
+def kept(path: Path, num_bytes: int = 32) -> str:
     """The secret in `path`; made if there is none yet."""
     if not path.exists():
-        write(path, new())
+        write(path, new(num_bytes))
     return path.read_text(encoding="ascii").strip()
 
 

@@ -42,6 +42,7 @@ def collect(settings: Settings) -> list[Row]:
         info = states[service.name]
         state = info["statename"]
         answer = health.check(settings, service.name) if state in UP else health.Health(False, info["spawnerr"] or "not running")
+        state = "RUNNING" if answer.well else state  # to supervisor it is starting until it has lived for a while
         uptime_s = info["now"] - info["start"] if state in UP else 0
         return Row(service.name, state, info["pid"], uptime_s, fallen[service.name], service.address, answer)
 
@@ -62,7 +63,7 @@ def table(settings: Settings, rows: list[Row]) -> Iterator[str]:
         if row.name == "triton" or not row.health.well:
             yield f"{row.name}: {row.health.note}"
         if row.num_crashes:
-            yield f"{row.name}: fell {row.num_crashes} times since the platform was started"
+            yield f"{row.name}: {row.num_crashes} crash{'es' * (row.num_crashes > 1)} since the platform was started"
         if row.state not in UP or row.num_crashes:
             log = services.log(settings, row.name)
             yield f"  last lines of {log}:"

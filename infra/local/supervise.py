@@ -24,6 +24,9 @@ from infra.local import services
 from pipelines.errors import ServiceError
 from pipelines.stores.settings import Settings
 
+SERVICE = "NEXTCLICK_SERVICE"
+"""Environment variable by which a process knows, and is known by, the service that it belongs to."""
+
 START_S = 20
 RETRIES = 2
 LONGEST_SOCKET = 90  # of the 107 characters that Linux allows; supervisor appends its pid for a moment
@@ -40,7 +43,6 @@ logfile_maxbytes=5MB
 logfile_backups=2
 pidfile={home}/supervisord.pid
 childlogdir={home}
-nocleanup=true
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
@@ -51,12 +53,14 @@ serverurl=unix://{socket}
 [eventlistener:crashes]
 command={listener}
 events=PROCESS_STATE_EXITED,PROCESS_STATE_BACKOFF
+stdout_logfile=NONE
 stderr_logfile={home}/crashes.log
 """
 
 PROGRAM = """
 [program:{name}]
 command={command}
+environment={mark}="{name}"
 autostart=false
 autorestart=true
 startsecs={start_s}
@@ -104,6 +108,7 @@ def configuration(settings: Settings) -> str:
     programs = [
         {
             "name": service.name,
+            "mark": SERVICE,
             "command": shlex.join(service.argv),
             "start_s": START_S,
             "retries": RETRIES,
@@ -161,12 +166,13 @@ def states(settings: Settings) -> dict[str, dict[str, Any]]:
     return {info["name"]: info for info in call(settings).getAllProcessInfo() if info["name"] != "crashes"}
 
 
-def processes(settings: Settings) -> list[psutil.Process]:
-    """Every living process of this platform, orphans included, known by the mark in its environment."""
+def processes(settings: Settings, service: str = "") -> list[psutil.Process]:
+    """Every living process of this platform, or of one service; orphans included, known by marks in their environment."""
     wanted, found = services.mark(settings), []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get(services.MARK) == wanted:
+            env = process.environ()
+            if process.pid != os.getpid() and env.get(services.MARK) == wanted and service in ("", env.get(SERVICE)):
                 found.append(process)
         except (psutil.Error, OSError):  # it ended meanwhile, or is another user's
             continue
@@ -195,7 +201,11 @@ def end(settings: Settings, patience_s: float = 60) -> int:
         except psutil.NoSuchProcess:
             continue
     if running(settings):
-        call(settings).shutdown()
+        remote = call(settings)
+        for name, info in states(settings).items():
+            if info["statename"] not in ("STOPPED", "EXITED", "FATAL"):
+                remote.stopProcess(name, False)  # all at once; shutdown alone stops them one after the other
+        remote.shutdown()
         pid_file = home(settings) / "supervisord.pid"
         chief = [p for p in family.values() if pid_file.exists() and p.pid == int(pid_file.read_text())]
         psutil.wait_procs(chief, timeout=patience_s)
