@@ -1,0 +1,226 @@
+"""The steps of etl in order, each timed and counted."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from pipelines.columns import BRAND, CATEGORY, ITEM, PRICE, SESSION, TIME, USER
+from pipelines.etl import events, files, sessionize, vocabulary
+from pipelines.etl.engine import Engine, choose
+from pipelines.etl.events import Events
+from pipelines.etl.params import EtlParams
+from pipelines.etl.sessionize import FIRST, INDEX
+from pipelines.paths import ETL
+from pipelines.split import NAMES, TEST, VALID, SplitParams, assign, check
+from pipelines.stage import Report
+
+Array = npt.NDArray[Any]
+
+
+@dataclass
+class Log:
+    """What is counted and timed on the way; each step is printed as it ends."""
+
+    dropped: dict[str, int] = field(default_factory=dict)
+    unseen: dict[str, int] = field(default_factory=dict)
+    before_unseen: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - begin, 3)
+        print(f"etl: {name} {self.seconds[name]:.1f} s", flush=True)
+
+
+@dataclass
+class Sessions:
+    """rows: INDEX, TIME, PRICE, SESSION, (USER), coded columns, by session; parts: the split of each session."""
+
+    rows: pl.DataFrame
+    offsets: Array
+    parts: Array
+    vocabulary: pl.DataFrame
+    new_items: int
+
+    def events_of(self, part: int) -> int:
+        return int(np.diff(self.offsets)[self.parts == part].sum())
+
+
+def build(etl: EtlParams, split: SplitParams) -> Report:
+    """See the package's docstring."""
+    engine, log = choose(etl), Log()
+    with log.step("read"):
+        read = events.read(etl, engine)
+        log.dropped |= read.dropped
+    with log.step("sessionize"):
+        sessions = _sessions(read.frame, etl, split, engine, log)
+    summary = _summary(sessions, read, log)
+    with log.step("write"):
+        files.empty_folder()
+        _write(sessions, read, etl)
+    texts = {name: read.texts[name].to_list() for name in events.CODED}
+    first_seen = _by_index(sessions.vocabulary[vocabulary.FIRST_SEEN].to_physical())
+    longest = int(np.diff(sessions.offsets).max())
+    del sessions, read  # memory, before NVTabular takes some
+    with log.step("import nvtabular"):
+        from pipelines.etl import workflow
+    with log.step("workflow"):
+        total, training = summary["rows"]["out"], summary["events"]["train"]
+        where = workflow.Columns((ETL / "work").resolve(), (ETL / "columns").resolve(), total, engine.gpu)
+        fitted = workflow.make(where, training, etl.partition_events, texts, first_seen, etl.min_category_support, etl.scheduler)
+    return _finish(summary, workflow.describe(fitted), fitted, longest, engine, log)
+
+
+def _sessions(frame: pl.DataFrame, etl: EtlParams, split: SplitParams, engine: Engine, log: Log) -> Sessions:
+    """Sorted, without repeats, cut, split, looked up in the grown vocabulary, long enough and not too long."""
+    frame, log.dropped["no_session"] = sessionize.assign(frame, etl)
+    before, plan = frame.height, sessionize.distinct(sessionize.ordered(frame.lazy()), etl.deduplicate)
+    frame = engine.collect(plan, "sort", events=before)
+    log.dropped["repeat"], before = before - frame.height, frame.height
+    frame = engine.collect(sessionize.long_enough(frame.lazy(), etl.min_session_length), "cut", events=before)
+    log.dropped["short_session"] = before - frame.height
+
+    begins = _begins(frame)
+    parts = assign(frame[TIME].to_numpy()[begins], split)
+    edges = np.append(begins, frame.height)[np.searchsorted(parts, range(len(NAMES) + 1))]  # first row of each part
+    known, keys = vocabulary.read_known(), events.item_keys(events.days())
+    words = vocabulary.grow(known, frame.lazy().select(ITEM, TIME).head(int(edges[VALID])), keys, etl)
+    index = engine.collect(sessionize.look_up(frame.lazy(), words.lazy()), "look up")[INDEX]
+    missing = index.is_null().to_numpy()
+    for part, name in enumerate(NAMES):
+        rows = missing[edges[part] : edges[part + 1]]
+        log.unseen[name], log.before_unseen[name] = int(rows.sum()), len(rows)
+    log.dropped["low_support"] = log.unseen.pop("train")
+    log.dropped["unseen_item"] = sum(log.unseen.values())
+
+    firsts = frame[FIRST].to_numpy()[edges[[VALID, TEST]]]
+    frame = frame.drop(ITEM).with_columns(index).filter(~pl.Series(missing))
+    lengths = np.diff(np.append(_begins(frame), frame.height))
+    short = lengths < etl.min_session_length
+    log.dropped["short_session"] += int(lengths[short].sum())
+    log.dropped["before_last"] = int((lengths[~short] - etl.max_session_length).clip(0).sum())
+    plan = sessionize.long_enough(frame.lazy(), etl.min_session_length, etl.max_session_length)
+    frame = engine.collect(plan, "limit", events=frame.height)
+    begins = _begins(frame)
+    parts = np.searchsorted(firsts, frame[FIRST].to_numpy()[begins], side="right").astype(np.int8)
+    check(parts, frame[TIME].to_numpy()[begins], split, "after items outside the vocabulary and short sessions were dropped")
+    training = frame[INDEX].to_numpy()[: int(np.searchsorted(frame[FIRST].to_numpy(), firsts[0]))]
+    counts = np.bincount(training, minlength=words.height + 1)[1:]
+    words = words.with_columns(pl.Series(vocabulary.COUNT, counts, pl.Int64))
+    return Sessions(
+        frame.drop(FIRST), np.append(begins, frame.height).astype(np.int64), parts, words, words.height - known.height
+    )
+
+
+def _begins(frame: pl.DataFrame) -> Array:
+    """Row of each session's first event."""
+    first = frame[FIRST].to_numpy()
+    return np.flatnonzero(np.append(True, first[1:] != first[:-1])) if len(first) else np.zeros(0, np.int64)
+
+
+def _by_index(values: pl.Series) -> Array:
+    """An array that is addressed by item index; position 0 is padding."""
+    return np.append(0, values.to_numpy())
+
+
+def _write(sessions: Sessions, read: Events, etl: EtlParams) -> None:
+    rows, columns, work = sessions.rows, ETL / "columns", ETL / "work"
+    item = rows[INDEX].to_numpy()
+    files.save(ITEM, item, columns)
+    files.save(TIME, rows[TIME].to_numpy(), columns)
+    for name in (ITEM, TIME):
+        (work / f"{name}.npy").symlink_to((columns / f"{name}.npy").resolve())
+    for name in (PRICE, *events.CODED):
+        files.save(name, rows[name].fill_null(float("nan")).to_numpy() if name == PRICE else rows[name].to_numpy(), work)
+    files.save("offsets", sessions.offsets, ETL)
+    files.save("split", sessions.parts, ETL)
+    files.table(sessions.vocabulary, "vocabulary")
+    files.table(_items(rows, read, sessions.vocabulary.height), "items")
+    files.table(_session_ids(rows, sessions.offsets, read, etl), "session_ids")
+
+
+def _items(rows: pl.DataFrame, read: Events, num_items: int) -> pl.DataFrame:
+    """What each item looked like last: category, brand and price in the newest session that knew them."""
+    item, out = rows[INDEX].to_numpy(), {}
+    for name in (CATEGORY, BRAND):
+        latest, code = np.zeros(num_items + 1, np.int32), rows[name].to_numpy()
+        latest[item[code > 0]] = code[code > 0]  # numpy keeps the last of several
+        codes = pl.Series(latest[1:] - 1)
+        out[name] = read.texts[name].gather(codes.set(codes < 0, None))
+    latest_price, price = np.full(num_items + 1, np.nan, np.float32), rows[PRICE].to_numpy()
+    latest_price[item[~np.isnan(price)]] = price[~np.isnan(price)]
+    index = pl.Series(INDEX, np.arange(1, num_items + 1), pl.Int32)
+    return pl.DataFrame({INDEX: index, **out, PRICE: pl.Series(latest_price[1:]).fill_nan(None).cast(pl.Float64)})
+
+
+def _session_ids(rows: pl.DataFrame, offsets: Array, read: Events, etl: EtlParams) -> pl.DataFrame:
+    """session, session_id (null where it was cut by user), user_id (null unless etl.keep_users), start."""
+    first = rows[offsets[:-1]]
+    ids = pl.Series(SESSION, [None], pl.String).new_from_index(0, first.height)
+    if SESSION in read.texts:
+        texts = read.texts[SESSION]
+        code = first[SESSION]
+        ids = texts.gather(code.set(code >= len(texts), None))
+    users = read.texts[USER].gather(first[USER]) if USER in first.columns else ids.clear(first.height)
+    return pl.DataFrame(
+        {
+            "session": pl.int_range(first.height, dtype=pl.Int64, eager=True),
+            SESSION: ids,
+            USER: users if etl.keep_users else pl.repeat(None, first.height, dtype=pl.String, eager=True),
+            "start": first[TIME].cast(vocabulary.SCHEMA[vocabulary.FIRST_SEEN]),
+        }
+    )
+
+
+def _summary(sessions: Sessions, read: Events, log: Log) -> dict[str, Any]:
+    rows = {"in": read.rows, "out": sessions.rows.height}
+    assert rows["in"] == rows["out"] + sum(log.dropped.values()), (rows, log.dropped)
+    return {
+        "rows": rows,
+        "dropped": {reason: count for reason, count in log.dropped.items() if count},
+        "sessions": {name: int((sessions.parts == part).sum()) for part, name in enumerate(NAMES)},
+        "events": {name: sessions.events_of(part) for part, name in enumerate(NAMES)},
+        "num_items": sessions.vocabulary.height,
+        "new_items": sessions.new_items,
+        **{f"{name}_events": log.before_unseen[name] for name in ("valid", "test")},
+        **{f"unseen_{name}_events": log.unseen[name] for name in ("valid", "test")},
+    }
+
+
+def _finish(summary: dict[str, Any], columns: dict[str, Any], fitted: Any, longest: int, engine: Engine, log: Log) -> Report:
+    """schema.json, the values of categorical columns, summary.json."""
+    for name in fitted.kept:
+        files.write_values(name, fitted.kept[name], fitted.rare[name])
+    files.remove_work()
+    schema = {
+        "num_items": summary["num_items"],
+        "events": summary["rows"]["out"],
+        "sessions": sum(summary["sessions"].values()),
+        "max_session_length": longest,
+        "columns": columns,
+    }
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    ran = {"engine": engine.ran, "seconds": log.seconds, "peak_rss_mib": round(peak), "notes": engine.notes}
+    files.document(schema, "schema")
+    files.document({**summary, "run": ran}, "summary")
+    return Report(
+        read={"events": summary["rows"]["in"]},
+        wrote={
+            "events": summary["rows"]["out"],
+            "items": summary["num_items"],
+            **{f"{k} sessions": v for k, v in summary["sessions"].items()},
+        },
+        dropped=summary["dropped"],
+        notes=[*engine.notes, f"ran in: {', '.join(f'{step}: {what}' for step, what in engine.ran.items())}"],
+    )

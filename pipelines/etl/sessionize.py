@@ -1,0 +1,86 @@
+"""Events become sessions: one Polars plan over integer columns, cut in two only where the split must be known.
+
+Rows come in time order, so a session's key is the row number of its first event (FIRST): it grows with the start of the
+session, ties in source order, and sorting by it sorts by session start, session.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from pipelines.columns import EVENT, ITEM, SESSION, TIME, USER
+from pipelines.etl.params import EtlParams
+
+FIRST = "first"
+"""Row number of a session's first event, in time order."""
+INDEX = "index"
+"""Index of an item in the vocabulary; null if it has none."""
+_ROW = "row"
+_MICROSECONDS = 1_000_000
+
+
+def assign(events: pl.DataFrame, etl: EtlParams) -> tuple[pl.DataFrame, int]:
+    """SESSION of each row, by id or by user and pause; rows that have neither are dropped and counted."""
+    if SESSION in events.columns and not events[SESSION].has_nulls():
+        return events, 0
+    given = events[SESSION] if SESSION in events.columns else pl.Series(SESSION, [None] * 0, dtype=pl.UInt32)
+    by_user = events[USER].is_not_null() if not len(given) else given.is_null() & events[USER].is_not_null()
+    rows = by_user.arg_true().to_numpy()
+    user, time = events[USER].to_numpy()[rows].astype(np.uint32), events[TIME].to_numpy()[rows]
+    order = np.argsort(user, kind="stable")
+    user, time = user[order], time[order]
+    begins = np.ones(len(rows), bool)
+    begins[1:] = (user[1:] != user[:-1]) | (time[1:] - time[:-1] > etl.inactivity_minutes * 60 * _MICROSECONDS)
+    base = 0 if not len(given) or given.max() is None else int(given.max()) + 1  # type: ignore[arg-type]
+    session = np.full(events.height, np.iinfo(np.uint32).max, np.uint32)
+    if len(given):
+        session[:] = given.fill_null(np.iinfo(np.uint32).max).to_numpy()
+    session[rows[order]] = base + np.cumsum(begins) - 1
+    frame = events.with_columns(pl.Series(SESSION, session)).filter(pl.col(SESSION) != np.iinfo(np.uint32).max)
+    return frame, events.height - frame.height
+
+
+def ordered(events: pl.LazyFrame) -> pl.LazyFrame:
+    """Rows by session start, session, time, with the key FIRST."""
+    key = pl.col(FIRST).cast(pl.UInt64) * 2**32 + pl.col(_ROW)
+    return (
+        events.with_row_index(_ROW)
+        .with_columns(pl.col(_ROW).min().over(SESSION).alias(FIRST))
+        .with_columns(key.alias(_ROW))
+        .sort(_ROW)
+        .drop(_ROW)
+    )
+
+
+def distinct(events: pl.LazyFrame, how: str) -> pl.LazyFrame:
+    """Without repeats, the first of each kept. events: `ordered`."""
+    same = [pl.col(name) == pl.col(name).shift(1) for name in (FIRST, ITEM, EVENT)]
+    if how == "consecutive":
+        return events.filter(~pl.all_horizontal(same).fill_null(False))
+    if how == "same_second":
+        second = pl.col(TIME) // _MICROSECONDS
+        follows = ((pl.col(FIRST) == pl.col(FIRST).shift(1)) & (second == second.shift(1))).fill_null(False)
+        numbered = events.with_row_index(_ROW)
+        crowded = numbered.filter(follows | follows.shift(-1, fill_value=False))  # few rows: the costly test is for them
+        repeats = crowded.filter(~pl.struct(FIRST, second, ITEM, EVENT).is_first_distinct()).select(_ROW)
+        return numbered.join(repeats, on=_ROW, how="anti", maintain_order="left").drop(_ROW)
+    return events
+
+
+def long_enough(events: pl.LazyFrame, shortest: int, longest: int | None = None) -> pl.LazyFrame:
+    """Sessions of at least `shortest` events, their last `longest` ones. events: `ordered`."""
+    number = pl.int_range(pl.len(), dtype=pl.UInt32)
+    begins = (pl.col(FIRST) != pl.col(FIRST).shift(1)).fill_null(True)
+    ends = begins.shift(-1, fill_value=True)
+    first = pl.when(begins).then(number).forward_fill()
+    last = pl.when(ends).then(number).backward_fill()
+    keep = last - first >= shortest - 1
+    if longest is not None:
+        keep &= last - number < longest
+    return events.filter(keep)
+
+
+def look_up(events: pl.LazyFrame, vocabulary: pl.LazyFrame) -> pl.LazyFrame:
+    """INDEX of each event's item, null if it is not in the vocabulary; the order is kept."""
+    return events.select(ITEM).join(vocabulary.select(ITEM, INDEX), on=ITEM, how="left", maintain_order="left").select(INDEX)
