@@ -6,7 +6,8 @@ Shapes  B sessions, L events, P prefixes, V = num_items + 1 (index 0 is padding 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -54,15 +55,30 @@ class SessionModel(nn.Module):
         """
         return self.scores(batch.prefixes())
 
+    def numbers_per_row(self) -> int:
+        """About how many numbers `scores` holds in memory for each row; callers size their batches by it."""
+        return self.features.num_items + 1
+
 
 class CountingModel(SessionModel):
-    """A model that is counted, not trained: one pass over the training sessions."""
+    """A model that is counted, not trained: one pass over the training sessions.
+
+    A buffer's dimension that only the data decide is registered with size 0; `fit` and loading give it its size.
+    """
 
     @abstractmethod
     def fit(self, batch: SessionBatch) -> None:
         """Learn from all training sessions, in time order; what is learned is kept in buffers."""
 
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        for name, buffer in self.named_buffers(recurse=False):
+            saved = state_dict.get(prefix + name)
+            if saved is not None and saved.ndim == buffer.ndim:
+                open_sizes = [old or new for old, new in zip(buffer.shape, saved.shape, strict=True)]
+                setattr(self, name, buffer.new_empty(open_sizes))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
 
 def mask_padding(scores: Float[Tensor, "B V"]) -> Float[Tensor, "B V"]:
     """Padding is no item: it never wins."""
-    return scores.index_fill(-1, torch.tensor([PADDING], device=scores.device), float("-inf"))
+    return scores.masked_fill(torch.arange(scores.shape[1], device=scores.device) == PADDING, float("-inf"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -31,6 +32,17 @@ class SessionBatch:
 
     def __len__(self) -> int:
         return self.items.shape[0]
+
+    def to(self, device: torch.device) -> SessionBatch:
+        columns = {name: values.to(device) for name, values in self.columns.items()}
+        return SessionBatch(self.items.to(device), self.lengths.to(device), columns)
+
+    def split(self, rows: int) -> Iterator[SessionBatch]:
+        """Parts of at most that many rows, in order."""
+        for begin in range(0, len(self), rows):
+            part = slice(begin, begin + rows)
+            columns = {name: values[part] for name, values in self.columns.items()}
+            yield SessionBatch(self.items[part], self.lengths[part], columns)
 
     def prefixes(self) -> SessionBatch:
         """Every prefix that has a next event: B sessions become sum(lengths - 1) prefixes.

@@ -22,8 +22,8 @@ class Config(BaseModel):
 class Search:
     """The range a hyperparameter search may draw from; it stands in the schema as `x-search`."""
 
-    low: float
-    high: float
+    low: int | float
+    high: int | float
     log: bool = False
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

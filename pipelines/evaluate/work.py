@@ -1,0 +1,125 @@
+"""The stage itself: read, rank, write, tell MLflow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from models.core.base import SessionModel
+from pipelines import metrics
+from pipelines.columns import TIME
+from pipelines.errors import DataError, ParamsError
+from pipelines.evaluate import given, rank
+from pipelines.evaluate.params import EvaluateParams
+from pipelines.evaluate.rank import Asked, Predictions
+from pipelines.evaluate.slices import slices
+from pipelines.paths import ETL, EVALUATE
+from pipelines.paths import TRAIN as TRAINED
+from pipelines.split import TEST, TRAIN
+from pipelines.stage import Report
+from pipelines.stores import sessions, tracking, weights
+from pipelines.stores.sessions import Sessions
+
+CHAMPION = "champion"
+
+
+def work(evaluate: EvaluateParams, name: str) -> Report:
+    """See the package's docstring."""
+    source, folder = TRAINED / name, EVALUATE / name
+    if name == CHAMPION and not source.exists():
+        prepare(folder)
+        write_json(folder / "metrics.json", {"absent": True})
+        return Report(notes=["no champion yet: nothing to compare with"], result={"model": name, "absent": True})
+    model = weights.load(source)
+    device = choose_device(evaluate)
+    data = sessions.load(device, [TIME])
+    if model.features.num_items > data.features.num_items:
+        what = f"the model knows {model.features.num_items:,} items, the data only {data.features.num_items:,}"
+        raise DataError(
+            what, f"{source / weights.CARD}, {ETL / 'schema.json'}", "the vocabulary only grows: train the model again"
+        )
+    run = None if name == CHAMPION else tracking.resume(sessions.read_json(source / "run.json")["mlflow_run_id"])
+    training = data.items[torch.repeat_interleave(data.split == TRAIN, data.lengths)]
+    counts = torch.bincount(training, minlength=data.features.num_items + 1)
+    asked, lengths_of = predictions(evaluate, data, rows_at_once(model))
+    found, shown = rank.rank(model.to(device), asked, counts)
+
+    summary = sessions.read_json(ETL / "summary.json")
+    measured = {**metrics.summary(found.rank), **shown.summary(), "unseen_share": unseen_share(summary)}
+    sizes = {"predictions": len(found.rank), "sessions": len(torch.unique(found.session)), "num_items": data.features.num_items}
+    times = None
+    if evaluate.protocol != "given_prefixes":
+        times = data.columns[TIME].cpu()[data.offsets.cpu()[found.session] + found.position]
+    sliced = slices(found, evaluate, counts.cpu(), lengths_of[found.session], times)
+    prepare(folder)
+    write_json(folder / "metrics.json", {**measured, **sizes})
+    write_json(folder / "slices.json", sliced)
+    write_ranks(folder / "ranks.parquet", found)
+    if run is not None:
+        run.metrics({f"test_{key}": value for key, value in measured.items()})
+    return Report(
+        read={"predictions": len(found.rank), "test sessions": sizes["sessions"]},
+        wrote={"ranks": len(found.rank)},
+        notes=[
+            f"test MRR@20 {measured['mrr_at_20']:.4f}, Recall@20 {measured['recall_at_20']:.4f}, protocol {evaluate.protocol}"
+        ],
+        result={"model": name, "mrr_at_20": measured["mrr_at_20"], "recall_at_20": measured["recall_at_20"]},
+    )
+
+
+def predictions(evaluate: EvaluateParams, data: Sessions, rows: int) -> tuple[Iterator[Asked], Int[Tensor, "S"]]:
+    """What is asked, and the length of every session that may be named in it. DataError if there is nothing to predict."""
+    if evaluate.protocol == "given_prefixes":
+        data = given.read(evaluate.prefixes, data)
+        chosen = data.of(TRAIN, at_least=2)
+    else:
+        chosen = data.of(TEST, at_least=2)
+    if len(chosen) == 0:
+        raise DataError(
+            "the test split is empty: there is no test session with two events or more",
+            f"{ETL}: {len(data.of(TEST)):,} of {len(data.split):,} sessions are test sessions, the longest of all has "
+            f"{int(data.lengths.max()) if len(data.split) else 0} events",
+            "raise split.test_days (or split.test_share with split.by: shares), or give more days of events",
+        )
+    protocol = rank.every_position if evaluate.protocol == "every_position" else rank.last_item
+    return protocol(data, chosen, rows), data.lengths.cpu()
+
+
+def rows_at_once(model: SessionModel) -> int:
+    return max(1, metrics.NUMBERS_AT_ONCE // model.numbers_per_row())
+
+
+def unseen_share(summary: Mapping[str, Any]) -> float:
+    """Share of the test events whose item had no training event."""
+    return float(summary["unseen_test_events"]) / max(1, int(summary["test_events"]))
+
+
+def choose_device(evaluate: EvaluateParams) -> torch.device:
+    """The device of the settings. ParamsError if it is not there."""
+    there = torch.cuda.is_available()
+    if evaluate.device == "cuda" and not there:
+        raise ParamsError("there is no CUDA device", "evaluate.device = cuda", "set evaluate.device: auto")
+    return torch.device("cuda" if there and evaluate.device != "cpu" else "cpu")
+
+
+def prepare(folder: Path) -> None:
+    """Results of an earlier evaluation do not stay beside new ones."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def write_ranks(path: Path, found: Predictions) -> None:
+    columns = {name: getattr(found, name).numpy() for name in ("session", "position", "target", "rank")}
+    pl.DataFrame(columns).cast(pl.Int32).write_parquet(path)

@@ -1,0 +1,69 @@
+"""Ranking metrics, and the one way to get the rank of a target: all items ranked, ties against the model.
+
+Shapes  P predictions, V = num_items + 1 (index 0 is padding), k cutoff.
+With one relevant item for each prediction, recall@k is the share of targets among the first k (HR@k).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+CUTOFFS = (1, 5, 10, 20)
+NUMBERS_AT_ONCE = 2**25
+"""Bound of what ranking holds in memory at once: 128 MiB of float32."""
+LIST = 20
+"""Length of the list that a visitor is shown; coverage and popularity are of this list."""
+
+
+def ranks(scores: Float[Tensor, "P V"], targets: Int[Tensor, "P"]) -> Int[Tensor, "P"]:
+    """Rank of each target, 1 is best. An item with the target's score, or with NaN, stands before it."""
+    own = scores.gather(1, targets[:, None])
+    return (~(scores[:, 1:] < own)).sum(1)
+
+
+def summary(ranks: Int[Tensor, "P"]) -> dict[str, float]:
+    """recall_at_k, mrr_at_k and ndcg_at_k for every cutoff; of no ranks at all, nothing."""
+    return dict(_summary(ranks.double())) if len(ranks) else {}
+
+
+def _summary(ranks: Float[Tensor, "P"]) -> Iterator[tuple[str, float]]:
+    for name, gain in (("recall", torch.ones_like(ranks)), ("mrr", 1 / ranks), ("ndcg", 1 / torch.log2(ranks + 1))):
+        for cutoff in CUTOFFS:
+            yield f"{name}_at_{cutoff}", float((gain * (ranks <= cutoff)).mean())
+
+
+def top(scores: Float[Tensor, "P V"]) -> Int[Tensor, "P k"]:
+    """The list shown for each prediction, best first."""
+    return scores.topk(min(LIST, scores.shape[1] - 1), 1).indices
+
+
+def relative_popularity(counts: Int[Tensor, "V"]) -> Float[Tensor, "V"]:
+    """Training events of each item, 0 (the rarest item) to 1 (the most popular one); padding has 0."""
+    items = counts[1:].double()
+    spread = (items.max() - items.min()).clamp(min=1)
+    return torch.cat([items.new_zeros(1), (items - items.min()) / spread])
+
+
+class Shown:
+    """What the lists hold together: coverage of the catalogue and mean popularity. Fed part by part."""
+
+    def __init__(self, counts: Int[Tensor, "V"]) -> None:
+        self.popularity = relative_popularity(counts)
+        self.seen: Bool[Tensor, "V"] = torch.zeros_like(counts, dtype=torch.bool)
+        self.total, self.places = self.popularity.new_zeros(()), 0
+
+    def add(self, lists: Int[Tensor, "P k"]) -> None:
+        self.seen[lists.flatten()] = True
+        self.total += self.popularity[lists].sum()
+        self.places += lists.numel()
+
+    def summary(self) -> dict[str, float]:
+        """coverage: share of all items that stand in at least one list. mean_popularity: see relative_popularity."""
+        return {
+            f"coverage_at_{LIST}": float(self.seen.sum() / (len(self.seen) - 1)),
+            f"mean_popularity_at_{LIST}": float(self.total / max(self.places, 1)),
+        }

@@ -1,0 +1,36 @@
+"""Validation: all items ranked at every position of every validation session."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from models.core.base import SessionModel
+from pipelines import metrics
+from pipelines.errors import DataError
+from pipelines.stores.sessions import Sessions
+
+
+@torch.inference_mode()
+def validate(model: SessionModel, data: Sessions, sessions: Int[Tensor, "n"]) -> dict[str, float]:
+    """Metrics by name, as `pipelines.metrics.summary` has them."""
+    model.eval()
+    rows = max(1, metrics.NUMBERS_AT_ONCE // model.numbers_per_row())
+    found = []
+    for part in data.parts(sessions, rows):
+        batch = data.batch(part)
+        found.append(metrics.ranks(model.scores_everywhere(batch), batch.targets()))
+    return metrics.summary(torch.cat(found))
+
+
+def sessions_to_validate(data: Sessions, split: int) -> Int[Tensor, "n"]:
+    """Validation sessions with something to predict. DataError if there is none."""
+    found = data.of(split, at_least=2)
+    if len(found) == 0:
+        raise DataError(
+            "there is no validation session with two events or more",
+            f"data/etl: {len(data.of(0)):,} training, {len(data.of(split)):,} validation, {len(data.of(2)):,} test sessions",
+            "raise split.valid_days (or split.valid_share with split.by: shares), or give more days of events",
+        )
+    return found

@@ -1,0 +1,135 @@
+"""The stage itself: read, train or count, write, tell MLflow."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.core import registry
+from models.core.base import CountingModel, SessionModel
+from pipelines import params
+from pipelines.errors import DataError, ParamsError, nearest
+from pipelines.paths import ETL, TRAIN
+from pipelines.split import TRAIN as TRAINING
+from pipelines.split import VALID
+from pipelines.stage import Report
+from pipelines.stores import sessions, tracking, weights
+from pipelines.stores.sessions import Sessions
+from pipelines.train.fit import DivergedError, Epoch, Fit, fit
+from pipelines.train.params import TrainParams
+from pipelines.train.validate import sessions_to_validate, validate
+
+LAST_GOOD = "last_good"
+"""Folder beside the results that keeps the weights of a training that diverged."""
+
+
+def work(train: TrainParams, name: str) -> Report:
+    """See the package's docstring."""
+    if name not in registry.names():
+        raise ParamsError(f"there is no model {name!r}", f"python -m pipelines train {name}", nearest(name, registry.names()))
+    kind = registry.find(name)
+    config = params.section(f"zoo.{name}", kind.Config)
+    tracking.check()
+    device = choose_device(train)
+    data = sessions.load(device)
+    if data.features.num_items < 2:
+        raise DataError("the data set has one item: there is nothing to rank", str(ETL), "give events with more items")
+    sessions_to_validate(data, VALID)
+    torch.manual_seed(train.seed)
+    model = kind(config, data.features).to(device)
+    folder = TRAIN / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+    begin = time.monotonic()
+    with tracking.start(name, {"stage": "train", "model": name}) as run:
+        run.params({"train": train.model_dump(mode="json"), f"zoo.{name}": config.model_dump(mode="json")})
+        run.data(ETL, "train", {"sessions": len(data.split), "events": len(data.items), **data.features.model_dump()})
+        result = learn(model, data, train, folder, name, run)
+        measured = {f"valid_{key}": value for key, value in result.metrics.items()}
+        numbers = sum(parameter.numel() for parameter in model.parameters())
+        run.metrics({**measured, "best_epoch": result.best_epoch, "parameters": numbers})
+    weights.save(name, model, folder)
+    write_history(folder / "history.csv", result.history)
+    write_json(
+        folder / "metrics.json",
+        {**measured, "epochs": len(result.history), "best_epoch": result.best_epoch, "parameters": numbers},
+    )
+    timings = {"train_s": result.train_seconds, "total_s": time.monotonic() - begin}
+    rate = result.history[-1].events_per_s
+    write_json(folder / "run.json", {"mlflow_run_id": run.id, "device": str(device), "events_per_s": rate, **timings})
+    return Report(
+        read={"training sessions": len(data.of(TRAINING)), "validation sessions": len(data.of(VALID))},
+        wrote={"numbers of weights": sum(value.numel() for value in model.state_dict().values())},
+        notes=notes(result, device),
+        result={"model": name, "valid_mrr_at_20": result.metrics["mrr_at_20"], "mlflow_run_id": run.id},
+    )
+
+
+def learn(model: SessionModel, data: Sessions, train: TrainParams, folder: Path, name: str, run: tracking.Run) -> Fit:
+    """Count or train. A training that diverges leaves its last good weights in `last_good`."""
+    if isinstance(model, CountingModel):
+        return count(model, data)
+    result = Fit()
+    try:
+        for result in fit(model, data, train):
+            last = asdict(result.history[-1])
+            run.metrics({key: value for key, value in last.items() if key != "epoch"}, step=int(last["epoch"]))
+    except DivergedError as error:
+        weights.save(name, model, folder / LAST_GOOD)
+        good = f"the last good weights lie in {folder / LAST_GOOD}"
+        raise DataError(error.what, error.where, f"{error.next_step}; {good}") from None
+    return result
+
+
+def count(model: CountingModel, data: Sessions) -> Fit:
+    """One pass over all training sessions, then the same validation as any model."""
+    training = data.of(TRAINING)
+    if len(training) == 0:
+        raise DataError("there is no training session", str(ETL), "give more days of events")
+    begin = time.monotonic()
+    batch = data.batch(training)
+    model.fit(batch)
+    seconds = time.monotonic() - begin
+    rate = int(batch.lengths.sum()) / max(seconds, 1e-9)
+    measured = validate(model, data, sessions_to_validate(data, VALID))
+    row = Epoch(1, float("nan"), measured["mrr_at_20"], measured["recall_at_20"], rate)
+    return Fit([row], 1, measured, 1 - int(batch.lengths.sum()) / batch.items.numel(), seconds)
+
+
+def choose_device(train: TrainParams) -> torch.device:
+    """The device of the settings. ParamsError if it is not there."""
+    there = torch.cuda.is_available()
+    if train.device == "cuda" and not there:
+        raise ParamsError("there is no CUDA device", "train.device = cuda", "set train.device: auto, or run on a GPU machine")
+    return torch.device("cuda" if there and train.device != "cpu" else "cpu")
+
+
+def notes(result: Fit, device: torch.device) -> list[str]:
+    best, measured = result.best_epoch, result.metrics
+    return [
+        f"trained on {device}, {result.history[-1].events_per_s:,.0f} events/s, share of padding {result.padding_share:.1%}",
+        f"best epoch {best} of {len(result.history)}",
+        f"validation MRR@20 {measured['mrr_at_20']:.4f}, Recall@20 {measured['recall_at_20']:.4f}",
+    ]
+
+
+def write_history(path: Path, history: list[Epoch]) -> None:
+    """A loss that was not measured (counting models) is an empty cell."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow([column.name for column in fields(Epoch)])
+        for epoch in history:
+            rows.writerow(["" if value != value else value for value in asdict(epoch).values()])
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
