@@ -3,19 +3,22 @@
 Runs before anything is installed, so it imports the standard library only. Each part leaves a stamp with the
 hash of its requirement files: a second run does nothing, an interrupted one goes on where it stopped.
 
-    python3.11 infra/local/setup.py            CPU build of torch
-    python3.11 infra/local/setup.py --cuda     CUDA build of torch and cuDF (requirements/gpu.txt)
+    python3.11 infra/local/setup.py           the build of torch chosen last time, at first the one for CPUs
+    python3.11 infra/local/setup.py --cuda    CUDA build of torch, and cuDF (requirements/gpu.txt); --cpu goes back
 """
 
 from __future__ import annotations
 
 import argparse
 import configparser
+import ctypes
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,12 +116,14 @@ def install(uv: str, folder: Path, *arguments: str) -> tuple[str, ...]:
 
 
 def torch_build(device: str) -> tuple[str, ...]:
-    """Where uv finds torch: a wheel lying in one of pip's find-links folders, else the index of that build."""
+    """Where uv finds torch: the registry's own is the CUDA build; the CPU build has an index, or lies in a local folder."""
+    if device == "cuda":
+        return ()
     pin = (REQUIREMENTS / "torch.txt").read_text().split("torch==")[1].split()[0]
     for folder in find_links():
-        if device == "cpu" and any(folder.glob(f"torch-{pin}+cpu-cp{PYTHON[0]}{PYTHON[1]}-*.whl")):
+        if any(folder.glob(f"torch-{pin}+cpu-cp{PYTHON[0]}{PYTHON[1]}-*.whl")):
             return ("--find-links", str(folder))
-    return ("--torch-backend", "auto" if device == "cuda" else "cpu")
+    return ("--torch-backend", "cpu")
 
 
 def find_links() -> Iterator[Path]:
@@ -146,7 +151,13 @@ def check_machine(var: Path, device: str) -> None:
     for command in ("git", "make"):
         if shutil.which(command) is None:
             raise SetupError(f"{command} is not installed", "PATH", f"install {command} with the system's package manager")
-    var.mkdir(parents=True, exist_ok=True)
+    check_shared_library(sysconfig.get_config_var("INSTSONAME") or "libpython")
+    try:
+        var.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(
+            "the folder for local state cannot be made", str(error), "name another: NEXTCLICK_VAR=/other/var"
+        ) from None
     installed = sum(part.exists() for part in ((var / "venv" / "worker" / ".stamp"), (var / "venv" / "orchestrator" / ".stamp")))
     needed, free = NEEDED_GIB[device] if installed < 2 else 1, shutil.disk_usage(var).free / 2**30
     if free < needed:
@@ -155,6 +166,26 @@ def check_machine(var: Path, device: str) -> None:
             str(var),
             "free space, or keep var/ on another disk: make setup NEXTCLICK_VAR=/other/disk/var",
         )
+
+
+def check_shared_library(name: str) -> None:
+    """Triton runs models through Python's shared library, which Debian packs apart and some builds leave out."""
+    folder = sysconfig.get_config_var("LIBDIR")
+    for candidate in (name, f"{folder}/{name}"):
+        try:
+            ctypes.CDLL(candidate)
+        except OSError:
+            continue
+        return
+    next_step = "on Debian or Ubuntu: apt install libpython3.11; a Python of your own: build it with --enable-shared"
+    raise SetupError(f"this Python has no shared library {name}", f"{sys.executable}, {folder}", next_step)
+
+
+def choose_device(asked: str | None, remembered: Path) -> str:
+    """The build asked for, kept for the next time; else the one kept; else cpu."""
+    if asked:
+        remembered.write_text(asked)
+    return remembered.read_text() if remembered.exists() else "cpu"
 
 
 def run(command: tuple[str, ...], log: Path, label: str) -> None:
@@ -196,23 +227,39 @@ def install_part(part: Part, position: str, log: Path) -> None:
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description="install nextclick under var/")
-    arguments.add_argument("--cuda", action="store_true", help="the CUDA build of torch, and cuDF")
-    device = "cuda" if arguments.parse_args().cuda else "cpu"
+    build = arguments.add_mutually_exclusive_group()
+    build.add_argument("--cuda", dest="device", action="store_const", const="cuda", help="the CUDA build of torch, and cuDF")
+    build.add_argument("--cpu", dest="device", action="store_const", const="cpu", help="the CPU build of torch")
+    asked = arguments.parse_args().device
     var = Path(os.environ.get("NEXTCLICK_VAR") or ROOT / "var").resolve()
     begin = time.monotonic()
     try:
-        check_machine(var, device)
-        log = var / "log" / "setup.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        todo = list(parts(var, device))
-        for number, part in enumerate(todo, 1):
-            install_part(part, f"[{number}/{len(todo)}]", log)
+        install_all(var, asked)
     except SetupError as error:
         what, where, next_step = error.args
         print(f"SetupError: {what}\n  where  {where}\n  next   {next_step}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; `make setup` goes on where it stopped", file=sys.stderr)
+        return 130
     print(f"set-up: done in {time.monotonic() - begin:.0f} s, in {var}", flush=True)
     return 0
+
+
+def install_all(var: Path, asked: str | None) -> None:
+    check_machine(var, asked or "cpu")
+    log, remembered = var / "log" / "setup.log", var / "venv" / ".device"
+    for folder in (log.parent, remembered.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    with (var / "venv" / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another set-up is at work here, waiting for it", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        todo = list(parts(var, choose_device(asked, remembered)))
+        for number, part in enumerate(todo, 1):
+            install_part(part, f"[{number}/{len(todo)}]", log)
 
 
 if __name__ == "__main__":
