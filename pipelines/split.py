@@ -20,8 +20,9 @@ _DAY_US = 86_400_000_000
 class SplitParams(Config):
     """How the sessions of a window become train, valid and test."""
 
-    by: Literal["days", "shares"]
-    """days: whole last days. shares: shares of the sessions in time order, for a short log."""
+    by: Literal["auto", "days", "shares"]
+    """days: whole last days. shares: shares of the sessions in time order, for a short log. auto: days if at least half
+    of the window's days are left for training, else shares; data/etl/summary.json says which it was."""
     valid_days: PositiveInt
     """Days before the test days that choose the model (split.by: days)."""
     test_days: PositiveInt
@@ -35,10 +36,13 @@ class SplitParams(Config):
 def assign(starts: npt.NDArray[np.int64], split: SplitParams) -> npt.NDArray[np.int8]:
     """TRAIN, VALID or TEST for each session.
 
+    split.by auto is resolved first.
+
     starts   first event of each session, microseconds UTC, ascending
     days     a day is a UTC day; the window ends with the day of the last session
     DataError if a part would be empty (but for a valid_share of 0).
     """
+    split = resolve(starts, split)
     parts = np.full(len(starts), TRAIN, np.int8)
     if split.by == "days":
         days = starts // _DAY_US
@@ -54,8 +58,18 @@ def assign(starts: npt.NDArray[np.int64], split: SplitParams) -> npt.NDArray[np.
     return parts
 
 
+def resolve(starts: npt.NDArray[np.int64], split: SplitParams) -> SplitParams:
+    """`split` with `by: auto` replaced by what it means for these sessions."""
+    if split.by != "auto":
+        return split
+    num_days = int(starts.max() // _DAY_US - starts.min() // _DAY_US) + 1 if len(starts) else 0
+    held_out = split.valid_days + split.test_days
+    return split.model_copy(update={"by": "days" if num_days >= 2 * held_out else "shares"})
+
+
 def check(parts: npt.NDArray[np.int8], starts: npt.NDArray[np.int64], split: SplitParams, when: str = "") -> None:
     """DataError names the empty part, the days there are, and the settings that cut them."""
+    split = resolve(starts, split)
     for part, name in enumerate(NAMES):
         wanted = part != VALID or split.by == "days" or split.valid_share > 0
         if wanted and not (parts == part).any():
