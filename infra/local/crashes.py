@@ -18,7 +18,7 @@ import psutil
 from supervisor.childutils import get_headers, listener
 
 from infra.local import supervise
-from pipelines.stores.settings import Settings, settings
+from pipelines.stores.settings import settings
 
 FELL = ("PROCESS_STATE_EXITED", "PROCESS_STATE_BACKOFF")
 """Ended while it should run: after its start was over, or during it."""
@@ -33,18 +33,10 @@ def record(path: Path) -> None:
             line = {"service": service, "event": headers["eventname"], "time": time.time()}
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-            clear(settings(), service)
+            for process in supervise.leftovers(settings(), service):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         listener.ok(sys.stdout)
-
-
-def clear(settings: Settings, service: str) -> None:
-    """Kill what a fallen service left behind, but not what has been started in its place."""
-    old = supervise.processes(settings, service)
-    new = supervise.states(settings)[service]["pid"]
-    for process in old:
-        with suppress(psutil.NoSuchProcess):
-            if new not in (process.pid, *(parent.pid for parent in process.parents())):
-                process.kill()
 
 
 def count(path: Path) -> Counter[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from infra.local import services
 from pipelines.errors import ServiceError
@@ -161,22 +161,71 @@ def running(settings: Settings) -> bool:
         return False
 
 
+def begin(settings: Settings, service: str) -> None:
+    """Start one service and do not wait; one that is being tried again and again begins anew."""
+    remote = call(settings)
+    if states(settings)[service]["statename"] == "BACKOFF":
+        try:
+            remote.stopProcess(service)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != Faults.NOT_RUNNING:  # it gave up in this very moment
+                raise
+    remote.startProcess(service, False)
+
+
 def states(settings: Settings) -> dict[str, dict[str, Any]]:
     """Service -> what supervisor knows: statename, pid, start, now, spawnerr, description."""
     return {info["name"]: info for info in call(settings).getAllProcessInfo() if info["name"] != "crashes"}
 
 
-def processes(settings: Settings, service: str = "") -> list[psutil.Process]:
-    """Every living process of this platform, or of one service; orphans included, known by marks in their environment."""
-    wanted, found = services.mark(settings), []
-    for process in psutil.process_iter():
-        try:
-            env = process.environ()
-            if process.pid != os.getpid() and env.get(services.MARK) == wanted and service in ("", env.get(SERVICE)):
-                found.append(process)
-        except (psutil.Error, OSError):  # it ended meanwhile, or is another user's
-            continue
-    return alive(found)
+def processes(settings: Settings) -> list[psutil.Process]:
+    """Every living process of this platform, orphans included.
+
+    They are known by the mark in their environment; a process that gives itself a title (Airflow's do) loses that, and
+    is known by its session: supervisor's, or that of a task.
+    """
+    others = alive(process for process in psutil.process_iter() if process.pid != os.getpid())
+    wanted = services.mark(settings)
+    sessions = {session(process) for process in others if told(process, services.MARK) == wanted}
+    return [process for process in others if session(process) in sessions]
+
+
+def session(process: psutil.Process) -> int:
+    """-1 for a process that has ended."""
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return -1
+
+
+def told(process: psutil.Process, variable: str) -> str | None:
+    """A variable of the process's environment, as far as it can be seen."""
+    try:
+        return process.environ().get(variable)
+    except (psutil.Error, OSError):  # it ended meanwhile, or is another user's
+        return None
+
+
+def leftovers(settings: Settings, service: str) -> list[psutil.Process]:
+    """What a fallen service left behind, but not what has been started in its place."""
+    everyone = processes(settings)
+    new = states(settings)[service]["pid"]
+    return [p for p in everyone if headless(p) or (told(p, SERVICE) == service and new not in lineage(p))]
+
+
+def headless(process: psutil.Process) -> bool:
+    """Whether the leader of its process group, the service that supervisor started, is gone."""
+    try:
+        return not psutil.pid_exists(os.getpgid(process.pid))
+    except ProcessLookupError:
+        return False
+
+
+def lineage(process: psutil.Process) -> list[int]:
+    try:
+        return [process.pid, *(parent.pid for parent in process.parents())]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def alive(those: Iterable[psutil.Process]) -> list[psutil.Process]:

@@ -48,7 +48,7 @@ def resume(wanted: Settings, say: Say) -> None:
     down = [name for name, info in supervise.states(wanted).items() if info["statename"] not in status.UP]
     for name in down:
         say(f"{name}: was down, starting")
-        supervise.call(wanted).startProcess(name, False)
+        supervise.begin(wanted, name)
     wait(wanted, say, time.monotonic())
     say("the platform was up already" if not down else "the platform is up again")
 
@@ -70,16 +70,15 @@ def check(wanted: Settings) -> None:
 
 def begin_services(wanted: Settings, env: dict[str, str], say: Say) -> None:
     """MLflow and Triton start while Airflow's database is made ready."""
-    remote = supervise.call(wanted)
     names = [service.name for service in services.services(wanted)]
     for name in names:
         if not name.startswith("airflow"):
-            remote.startProcess(name, False)
+            supervise.begin(wanted, name)
     say("starting " + ", ".join(names))
     airflow.prepare(wanted, env)
     for name in names:
         if name.startswith("airflow"):
-            remote.startProcess(name, False)
+            supervise.begin(wanted, name)
 
 
 def wait(wanted: Settings, say: Say, begin: float) -> None:

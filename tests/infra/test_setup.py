@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections import namedtuple
 from pathlib import Path
@@ -36,13 +37,13 @@ def test_another_python_is_refused_with_the_version_that_is_needed(tmp_path: Pat
 
 
 def test_a_full_disk_is_found_before_anything_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup.shutil, "disk_usage", lambda _: Usage(10 * 2**30, 9 * 2**30, 2**30))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10 * 2**30, 9 * 2**30, 2**30))
     with pytest.raises(SetupError, match=r"not enough disk space: 1\.0 GiB free, 6 GiB needed"):
         setup.check_machine(tmp_path, "cpu")
 
 
 def test_a_missing_tool_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup.shutil, "which", lambda name: None if name == "git" else f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "git" else f"/usr/bin/{name}")
     with pytest.raises(SetupError, match="git is not installed"):
         setup.check_machine(tmp_path, "cpu")
 

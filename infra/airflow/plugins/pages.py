@@ -45,6 +45,8 @@ app = FastAPI(title="pages of the runs", docs_url=None, redoc_url=None, openapi_
 
 def locate(run: str, part: str, path: str) -> Path:
     """The file or folder meant. 404 for what is not there and for what is not shown, without a difference."""
+    if "\0" in run + path:
+        raise HTTPException(404, "no such page")
     runs = (Path(os.environ["NEXTCLICK_VAR"]) / "runs").resolve()
     base = runs / run / "data" / part
     found = (base / path).resolve()
