@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge, Le
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.errors import ParamsError
@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     """Folder that Airflow reads its DAGs from."""
     gpu_slots: Annotated[int, Ge(1)] = 1
     """Tasks that may be on a GPU at once: the size of Airflow's pool `gpu`."""
+    model_name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")] = "session_next_item"
+    """The registered model in MLflow, and its name in Triton."""
     triton_http_port: Port = 8000
     triton_grpc_port: Port = 8001
     triton_metrics_port: Port = 8002

@@ -1,0 +1,19 @@
+"""register: the best model on the validation sessions becomes a version of the registry, alias `challenger`.
+
+in   data/etl, data/train/<model>, data/evaluate/<model>
+     params.yaml: register, models
+out  data/register/package/     what the version holds: model.onnx, weights.safetensors, model.json, vocabulary.parquet,
+                                config.pbtxt, input_example.json, golden.json, card.md, plots, MLmodel, manifest.json
+     data/register/version.json which version it is; what the rehearsal in Triton measured
+     MLflow: a version with description, hashes and lineage in its tags; the same package twice is one version
+     Triton: loaded under another name, measured, removed. Triton away: nothing measured, and the gate refuses
+"""
+
+from pipelines.register.params import RegisterParams
+from pipelines.stage import Report
+
+
+def run(register: RegisterParams) -> Report:
+    from pipelines.register.work import work  # imports torch
+
+    return work(register)

@@ -1,0 +1,13 @@
+"""rollback: the previous champion serves again. Nothing is trained, nothing is judged anew.
+
+in   MLflow: the aliases champion and previous
+out  Triton serves the previous version; the two aliases are swapped, so that a second rollback undoes the first
+"""
+
+from pipelines.stage import Report
+
+
+def run() -> Report:
+    from pipelines.rollback.work import work
+
+    return work()

@@ -1,0 +1,17 @@
+"""serve: what an application sees of the model that Triton serves.
+
+    from pipelines.serve.client import Client
+    answer, = Client().recommend([[4804056, 1004856]], k=5)   # raw item ids, most recent last
+    answer.items, answer.scores, answer.fallback, answer.version
+
+The contract, for clients in any language (Triton's HTTP or gRPC protocol, model `session_next_item`):
+
+    in   item_ids       int64 [B, L]  raw ids, most recent last; -1 pads, on either side or between; L is in the metadata
+    out  next_item_ids  int64 [B, K]  raw ids, best first; -1 where there are fewer than K items
+         scores         float32 [B, K]  the model's own scale, falling; -inf beside -1
+         fallback       bool [B, 1]   true: no item of the session is known, the list is the most popular items
+
+Unknown ids are ignored. Of a longer session the most recent L events count. Items of the session itself may be in the
+answer: filter them where that is not wanted. Where a shop's ids are text, the ids on the wire are those of
+`vocabulary.parquet` (item_id for item_key); `Client(vocabulary=...)` translates.
+"""

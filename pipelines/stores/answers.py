@@ -1,0 +1,134 @@
+"""The request and answer of the served model, as arrays: the same in the file, in the server and in the golden sessions.
+
+request  item_ids int64 [B, L]: raw ids, most recent last; NO_ITEM pads, anywhere. Unknown ids are ignored.
+answer   next_item_ids int64 [B, K]: raw ids, best first; NO_ITEM where there are fewer than K items
+         scores float32 [B, K]: the model's own scale, falling; -inf beside NO_ITEM
+         fallback bool [B, 1]: true where no item of the session is known; then the list is the most popular items
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+NO_ITEM = -1
+"""Pads requests and answers; no item may have this id."""
+INPUT = "item_ids"
+OUTPUTS = ("next_item_ids", "scores", "fallback")
+MAX_BATCH = 64
+"""Sessions of one request to the server."""
+TOLERANCE = 1e-4
+"""How far two scores may differ, relative to their size (absolute below 1)."""
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers to B sessions, in their order."""
+
+    ids: Ids
+    scores: npt.NDArray[np.float32]
+    fallback: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def join(parts: Sequence[Answers]) -> Answers:
+    return Answers(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "scores", "fallback")))
+
+
+def pad(sessions: Sequence[Sequence[int]], length: int) -> Ids:
+    """Sessions as a request: right-padded; of a longer one the most recent `length` events."""
+    request = np.full((len(sessions), length), NO_ITEM, dtype=np.int64)
+    for row, session in zip(request, sessions, strict=True):
+        recent = session[-length:]
+        row[: len(recent)] = recent
+    return request
+
+
+def differences(expected: Answers, got: Answers) -> tuple[npt.NDArray[np.bool_], float]:
+    """Which sessions are answered differently, [B], and the largest difference of a score, relative as TOLERANCE is.
+
+    Items whose scores are equal within TOLERANCE may stand in any order; at the end of the list, in place of each other.
+    """
+    if expected.ids.shape != got.ids.shape:
+        return np.ones(len(expected), dtype=np.bool_), float("inf")
+    both_empty = np.isneginf(expected.scores) & np.isneginf(got.scores)
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(expected.scores - got.scores) / np.maximum(1, np.abs(expected.scores))
+    apart = np.where(both_empty, 0, np.nan_to_num(apart, nan=np.inf))
+    wrong = (apart > TOLERANCE).any(1) | (expected.fallback != got.fallback).any(1)
+    for row in np.flatnonzero((expected.ids != got.ids).any(1) & ~wrong):
+        wrong[row] = not _tied(expected.ids[row], expected.scores[row], got.ids[row])
+    return wrong, float(apart.max(initial=0.0))
+
+
+def _tied(expected: Ids, scores: npt.NDArray[np.float32], got: Ids) -> bool:
+    """Whether each item of `got` has, in `expected`, the score of the place where it stands, or tied with the last place."""
+    place = {int(item): score for item, score in zip(expected, scores, strict=True)}
+    last = scores[-1]
+    if len(set(got.tolist())) < len(got):
+        return False
+    near = 2 * TOLERANCE * np.maximum(1, np.abs(scores))
+    return all(
+        here == there or abs(place.get(int(there), last) - score) <= room
+        for here, there, score, room in zip(expected, got, scores, near, strict=True)
+    )
+
+
+def write_golden(path: Path, request: Ids, answers: Answers) -> None:
+    """Sessions with the answers expected. Places without an item are left out: JSON knows no infinity."""
+    rows = [
+        {
+            "item_ids": session.tolist(),
+            "next_item_ids": ids[ids != NO_ITEM].tolist(),
+            "scores": [float(score) for score in scores[ids != NO_ITEM]],
+            "fallback": bool(fallback[0]),
+        }
+        for session, ids, scores, fallback in zip(request, answers.ids, answers.scores, answers.fallback, strict=True)
+    ]
+    text = json.dumps({"num_answers": int(answers.ids.shape[1]), "sessions": rows}, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_golden(path: Path) -> tuple[Ids, Answers]:
+    """What `write_golden` wrote."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows, width = found["sessions"], found["num_answers"]
+
+    def filled(key: str, blank: float, kind: Any) -> npt.NDArray[Any]:
+        return np.array([row[key] + [blank] * (width - len(row[key])) for row in rows], dtype=kind)
+
+    request = np.array([row["item_ids"] for row in rows], dtype=np.int64)
+    fallback = np.array([[row["fallback"]] for row in rows], dtype=np.bool_)
+    ids, scores = filled("next_item_ids", NO_ITEM, np.int64), filled("scores", -np.inf, np.float32)
+    return request, Answers(ids, scores, fallback)
+
+
+class Graph:
+    """`model.onnx` in this process: what the server must answer."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    @property
+    def length(self) -> int:
+        """Events of a session that the graph reads."""
+        return int(self.session.get_inputs()[0].shape[1])
+
+    def ask(self, request: Ids) -> Answers:
+        parts = [request[begin : begin + MAX_BATCH] for begin in range(0, len(request), MAX_BATCH)]
+        return join([Answers(*self.session.run(list(OUTPUTS), {INPUT: part})) for part in parts])

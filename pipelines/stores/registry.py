@@ -1,0 +1,225 @@
+"""MLflow's model registry, its only home: versions of one registered model, their packages, aliases and tags.
+
+Aliases: `challenger` is what the gate judges, `champion` what is served, `previous` what a rollback serves again.
+A version's tags keep the SHA-256 of every file (`sha256.<file>`), outside the artifact store; each pull checks them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipelines.errors import DataError, ServiceError
+from pipelines.stores import manifest, tracking
+from pipelines.stores.settings import settings
+
+CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
+HASH = "sha256."
+KEY = "package_key"
+VERSION_FILE = "version.json"
+"""Written beside a pulled package: which version it is."""
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version; its number is also the version that Triton shows."""
+
+    model: str
+    version: int
+    run_id: str
+    source: str
+    description: str
+    tags: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        return f"{settings().mlflow_url}/#/models/{self.model}/versions/{self.version}"
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each file of the package, the manifest included."""
+        return {key.removeprefix(HASH): value for key, value in self.tags.items() if key.startswith(HASH)}
+
+
+def resolve(alias: str) -> Version | None:
+    """The version an alias points to; None if there is no such alias (or no version at all)."""
+    with _service() as client:
+        found = _or_none(lambda: client.get_model_version_by_alias(settings().model_name, alias))
+    return _version(found) if found else None
+
+
+def get(version: int) -> Version:
+    """DataError, with the versions there are, if it does not exist."""
+    with _service() as client:
+        found = _or_none(lambda: client.get_model_version(settings().model_name, str(version)))
+        known = [] if found else [one.version for one in client.search_model_versions(f"name='{settings().model_name}'")]
+    if found:
+        return _version(found)
+    listed = ", ".join(sorted(known, key=int)) or "none"
+    raise DataError(
+        f"{settings().model_name} has no version {version}", "MLflow's model registry", f"versions there are: {listed}"
+    )
+
+
+def find(package_key: str) -> Version | None:
+    """The newest version with this key, if the same package was registered before."""
+    with _service() as client:
+        question = f"name='{settings().model_name}' and tags.{KEY}='{package_key}'"
+        found = sorted(client.search_model_versions(question), key=lambda one: -int(one.version))
+        return _version(client.get_model_version(settings().model_name, found[0].version)) if found else None
+
+
+def fetch(which: str | int | Version, folder: Path) -> Version | None:
+    """Pull a version's package into `folder` (made anew), every file checked against the registry's hashes and the manifest.
+
+    which    an alias, a number, or a version already looked up
+    returns  the version; None if the alias does not exist, and then the folder is not there either
+    """
+    version = resolve(which) if isinstance(which, str) else which if isinstance(which, Version) else get(which)
+    shutil.rmtree(folder, ignore_errors=True)
+    if version is None:
+        return None
+    import mlflow.artifacts
+
+    draft = folder.with_name(f"{folder.name}.pulled")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    origin = f"{version.model} version {version.version}, {version.source}"
+    if not version.hashes:
+        raise DataError("the version has no hashes", origin, "only versions made by `register` can be served")
+    with _service() as client:
+        place = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
+        pulled = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=str(draft)))
+    manifest.check(pulled, version.hashes, f"{origin}, {place}")
+    (pulled / VERSION_FILE).write_text(json.dumps({"model": version.model, "version": version.version}) + "\n", encoding="utf-8")
+    pulled.rename(folder)
+    shutil.rmtree(draft, ignore_errors=True)
+    return version
+
+
+def register(package: Path, run_id: str, description: str, tags: Mapping[str, str], package_key: str) -> Version:
+    """The package as a new version with its hashes in the tags. Nothing is seen of it before it is whole."""
+    listed = {HASH + name: value for name, value in manifest.hashes(package).items()}
+    listed[HASH + manifest.MANIFEST] = manifest.sha256(package / manifest.MANIFEST)
+    name = settings().model_name
+    with _service() as client:
+        run = client.get_run(run_id)
+        _or_none(
+            lambda: client.create_registered_model(name, description="Next item of a session; raw item ids in and out."), "EXISTS"
+        )
+        logged = client.create_logged_model(run.info.experiment_id, name=name, source_run_id=run_id, model_type=tags.get("model"))
+        client.log_model_artifacts(logged.model_id, str(package))
+        client.finalize_logged_model(logged.model_id, "READY")
+        made = client.create_model_version(
+            name,
+            source=f"models:/{logged.model_id}",
+            run_id=run_id,
+            description=description,
+            tags={**tags, **listed, KEY: package_key},
+            model_id=logged.model_id,
+        )
+        return _version(client.get_model_version(name, made.version))
+
+
+def move(alias: str, version: int) -> None:
+    """The alias points to this version from now on."""
+    with _service() as client:
+        client.set_registered_model_alias(settings().model_name, alias, str(version))
+
+
+def drop(alias: str) -> None:
+    with _service() as client:
+        client.delete_registered_model_alias(settings().model_name, alias)
+
+
+def tag(version: int, tags: Mapping[str, str]) -> None:
+    with _service() as client:
+        for key, value in tags.items():
+            client.set_model_version_tag(settings().model_name, str(version), key, value)
+
+
+def describe(version: int, text: str) -> None:
+    """Markdown of the version's page."""
+    with _service() as client:
+        client.update_model_version(settings().model_name, str(version), text)
+
+
+def attach(run_id: str, folder: Path, place: str) -> None:
+    """Files as artifacts of a run."""
+    with _service() as client:
+        client.log_artifacts(run_id, str(folder), place)
+
+
+def write_mlmodel(package: Path, run_id: str, example: Mapping[str, Any], inputs: Any, outputs: Any) -> None:
+    """`MLmodel` and the input example in MLflow's own form: the registry page shows the signature, mlflow.onnx can load it.
+
+    example          input name -> array
+    inputs, outputs  (name, numpy dtype, shape) of each tensor; -1 for the batch
+    """
+    import numpy as np
+    import onnx
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import Schema, TensorSpec
+
+    def schema(tensors: Any) -> Schema:
+        return Schema([TensorSpec(np.dtype(kind), shape, name) for name, kind, shape in tensors])
+
+    text = json.dumps({"inputs": {name: values.tolist() for name, values in example.items()}})
+    for file in ("input_example.json", "serving_input_example.json"):
+        (package / file).write_text(text + "\n", encoding="utf-8")
+    model = Model(run_id=run_id, signature=ModelSignature(schema(inputs), schema(outputs)), model_uuid=None)
+    model.saved_input_example_info = {
+        "artifact_path": "input_example.json",
+        "serving_input_path": "serving_input_example.json",
+        "type": "ndarray",
+        "format": "tf-serving",
+    }
+    model.add_flavor("onnx", onnx_version=onnx.__version__, data="model.onnx", providers=["CPUExecutionProvider"], code=None)
+    model.add_flavor("python_function", loader_module="mlflow.onnx", data="model.onnx", env={}, python_version="3.11")
+    model.save(str(package / "MLmodel"))
+
+
+def _version(found: Any) -> Version:
+    return Version(found.name, int(found.version), found.run_id, found.source, found.description or "", dict(found.tags))
+
+
+def _or_none(question: Callable[[], T], code: str = "NOT_FOUND|DOES_NOT_EXIST|INVALID_PARAMETER") -> T | None:
+    """The answer, or None if MLflow says that there is none (or, with another code, that there is one already)."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return question()
+    except MlflowException as error:
+        if any(part in error.error_code for part in code.split("|")):
+            return None
+        raise
+
+
+@contextmanager
+def _service() -> Iterator[Any]:
+    """MLflow's client; its failures become ServiceError."""
+    tracking.check()
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    mlflow.set_tracking_uri(settings().tracking_uri)  # some of its own look-ups know no other way
+    try:
+        yield mlflow.MlflowClient(tracking_uri=settings().tracking_uri, registry_uri=settings().tracking_uri)
+    except (MlflowException, ConnectionError) as error:
+        raise ServiceError(
+            "MLflow does not answer as it should",
+            f"{settings().tracking_uri}: {' '.join(str(error).split())[:500]}",
+            "make status shows whether it runs, make up starts it; then run this again",
+        ) from None
