@@ -10,16 +10,21 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import os
 import sys
 import time
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pipelines import params
 from pipelines.errors import ParamsError, PipelineError
 from pipelines.params import Config
+
+REPORT = "NEXTCLICK_REPORT"
+"""Environment variable: a file that gets the line of JSON too, for a caller who does not see the output (DVC is between)."""
 
 DONE, FAILED, REFUSED = 0, 1, 99
 """Exit codes. 99: the gate says no; Airflow shows what follows as skipped."""
@@ -99,5 +104,8 @@ def main(words: list[str]) -> int:
     seconds = time.monotonic() - begin
     print("\n".join(report.lines(title, seconds)), file=sys.stderr, flush=True)
     line = {key: value for key, value in asdict(report).items() if value and key not in ("notes", "refused")}
-    print(json.dumps({"stage": title, **line, "seconds": round(seconds, 2)}), flush=True)
+    text = json.dumps({"stage": title, **line, "seconds": round(seconds, 2)})
+    print(text, flush=True)
+    if REPORT in os.environ:
+        Path(os.environ[REPORT]).write_text(text, encoding="utf-8")
     return REFUSED if report.refused else DONE
