@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from models.core.base import SessionModel
 from pipelines import metrics
 from pipelines.columns import TIME
 from pipelines.errors import DataError, ParamsError
@@ -49,7 +48,7 @@ def work(evaluate: EvaluateParams, name: str) -> Report:
     run = None if name == CHAMPION else tracking.resume(sessions.read_json(source / "run.json")["mlflow_run_id"])
     training = data.items[torch.repeat_interleave(data.split == TRAIN, data.lengths)]
     counts = torch.bincount(training, minlength=data.features.num_items + 1)
-    asked, lengths_of = predictions(evaluate, data, rows_at_once(model))
+    asked, lengths_of = predictions(evaluate, data, metrics.rows_at_once(model.numbers_per_row(), device))
     found, shown = rank.rank(model.to(device), asked, counts)
 
     summary = sessions.read_json(ETL / "summary.json")
@@ -91,10 +90,6 @@ def predictions(evaluate: EvaluateParams, data: Sessions, rows: int) -> tuple[It
         )
     protocol = rank.every_position if evaluate.protocol == "every_position" else rank.last_item
     return protocol(data, chosen, rows), data.lengths.cpu()
-
-
-def rows_at_once(model: SessionModel) -> int:
-    return max(1, metrics.NUMBERS_AT_ONCE // model.numbers_per_row())
 
 
 def unseen_share(summary: Mapping[str, Any]) -> float:

@@ -64,7 +64,7 @@ def fit(model: SessionModel, data: Sessions, train: TrainParams) -> Iterator[Fit
     optimizer = adamw(model, train)
     planner = schedule(optimizer, train, steps)
     generator = torch.Generator().manual_seed(train.seed)
-    bfloat16 = train.precision == "bfloat16" or (train.precision == "auto" and device.type == "cuda")
+    bfloat16 = train.precision == "bfloat16" or (train.precision == "auto" and multiplies_bfloat16(device))
     result, best = Fit(), copy.deepcopy(model.state_dict())
     places, events = 0, int(lengths.sum())
     for epoch in range(1, train.max_epochs + 1):
@@ -106,6 +106,14 @@ def fit(model: SessionModel, data: Sessions, train: TrainParams) -> Iterator[Fit
             break
     model.load_state_dict(best)
     model.eval()
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has units for it: every CUDA card of the last years, CPUs with AVX512_BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    there = torch.cpu.get_capabilities()
+    return bool(there.get("avx512_bf16") or there.get("amx_bf16"))
 
 
 def _batches(sessions: int, batch_size: int) -> int:

@@ -16,7 +16,7 @@ class TrainParams(Config):
     device: Literal["auto", "cpu", "cuda"]
     """Where to train. auto: on CUDA if there is a device, else on the CPU."""
     precision: Literal["auto", "float32", "bfloat16"]
-    """Numbers of the matrix products. auto: bfloat16 on CUDA, float32 on the CPU. Weights are always float32."""
+    """Numbers of training's matrix products. auto: bfloat16 where the device has units for it. Weights are always float32."""
     seed: Annotated[int, Ge(0), Lt(2**32)]
     """Same seed, same data, same machine: same result."""
     batch_size: Annotated[PositiveInt, Le(65_536), Search(32, 1024, log=True)]

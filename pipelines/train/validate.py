@@ -16,7 +16,7 @@ from pipelines.stores.sessions import Sessions
 def validate(model: SessionModel, data: Sessions, sessions: Int[Tensor, "n"]) -> dict[str, float]:
     """Metrics by name, as `pipelines.metrics.summary` has them."""
     model.eval()
-    rows = max(1, metrics.NUMBERS_AT_ONCE // model.numbers_per_row())
+    rows = metrics.rows_at_once(model.numbers_per_row(), data.items.device)
     found = []
     for part in data.parts(sessions, rows):
         batch = data.batch(part)
