@@ -96,7 +96,7 @@ def kept_settings(settings: Settings) -> Path:
 
 
 def configuration(settings: Settings) -> str:
-    """The text of supervisord.conf. A percent sign is its own way to name variables and is doubled."""
+    """The text of supervisord.conf."""
     listener = (services.worker_python(settings), "-m", "infra.local.crashes", str(crashes(settings)))
     main = {
         "socket": socket(settings),
@@ -117,11 +117,7 @@ def configuration(settings: Settings) -> str:
         }
         for service in services.services(settings)
     ]
-    return "".join(text.format_map(escaped(values)) for text, values in [(MAIN, main), *((PROGRAM, p) for p in programs)])
-
-
-def escaped(values: dict[str, Any]) -> dict[str, str]:
-    return {key: str(value).replace("%", "%%") for key, value in values.items()}
+    return "".join(text.format_map(values) for text, values in [(MAIN, main), *((PROGRAM, p) for p in programs)])
 
 
 def start(settings: Settings, env: dict[str, str]) -> None:

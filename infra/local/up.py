@@ -55,6 +55,8 @@ def resume(wanted: Settings, say: Say) -> None:
 
 def check(wanted: Settings) -> None:
     """All that can be known before anything starts."""
+    if "%" in f"{wanted.root}{wanted.var}{wanted.venv}{wanted.mlruns}":
+        raise ParamsError("supervisor cannot work in folders with % in their name", str(wanted.var), "use another: NEXTCLICK_VAR")
     for part in ("worker", "orchestrator", "triton"):
         if not (wanted.venv / part / ".stamp").exists():
             raise ServiceError(f"{part} is not installed, or not wholly", str(wanted.venv / part), "run `make setup`")
