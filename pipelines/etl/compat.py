@@ -40,7 +40,9 @@ with _hidden(HIDDEN), warnings.catch_warnings():
     warnings.simplefilter("ignore")  # missing dtype mappings, "CPU mode is experimental"
     import dask
     import nvtabular  # noqa: F401
+    import pandas as pd
 
+pd.set_option("mode.copy_on_write", True)  # NVTabular selects columns at every step; without this each selection copies
 dask.config.set({"dataframe.query-planning": False, "dataframe.convert-string": False})
 warnings.filterwarnings("ignore", message="User is advised not to use CPU", module="merlin")
 

@@ -35,14 +35,16 @@ def read_known(path: Path = KNOWN) -> pl.DataFrame:
         ) from None
     wrong = known.with_row_index("row").filter((pl.col(INDEX) != pl.col("row") + 1) | pl.col(INDEX).is_null())
     if len(wrong):
+        seen, row = wrong.select(INDEX, "row").row(0)
         raise DataError(
-            f"the known vocabulary has a gap or a repeated index: {wrong[INDEX][0]} where {wrong['row'][0] + 1} must stand",
+            f"the known vocabulary has a gap or a repeated index: {seen} where {row + 1} must stand",
             str(path),
             restore,
         )
     twice = known.filter(pl.col(ITEM).is_duplicated() | pl.col(ITEM).is_null())
     if len(twice):
-        item, indices = twice[ITEM][0], twice.filter(pl.col(ITEM) == twice[ITEM][0])[INDEX].to_list()
+        item = twice[ITEM].to_list()[0]
+        indices = twice.filter(pl.col(ITEM).eq_missing(item))[INDEX].to_list()
         raise DataError(f"the known vocabulary gives item {item} the indices {indices}", str(path), restore)
     return known
 
@@ -62,7 +64,7 @@ def grow(known: pl.DataFrame, training: pl.LazyFrame, keys: pl.DataFrame | None,
         .with_row_index(INDEX, offset=known.height + 1)
     )
     if fresh.is_empty() and known.is_empty():
-        most = items[COUNT].max() or 0
+        most = max(items[COUNT].to_list(), default=0)
         raise DataError(
             f"no item reaches the minimum support: {items.height:,} items, at most {most} training events each",
             f"etl.min_item_support={etl.min_item_support}",
@@ -80,9 +82,9 @@ def _agree(known: pl.DataFrame, texts: pl.DataFrame, items: pl.DataFrame) -> Non
     seen = items.join(texts, on=ITEM, how="left").rename({ITEM_KEY: "now"})
     other = known.join(seen, on=ITEM).filter(~pl.col(ITEM_KEY).eq_missing(pl.col("now"))).sort(INDEX)
     if len(other):
-        row = other.row(0, named=True)
+        item, was, now = other.select(ITEM, ITEM_KEY, "now").row(0)
         raise DataError(
-            f"{len(other):,} items of the known vocabulary are other items here: {row[ITEM]} was {row[ITEM_KEY]!r}, is {row['now']!r}",
+            f"{len(other):,} items of the known vocabulary are other items here: {item} was {was!r}, is {now!r}",
             str(KNOWN),
             "this vocabulary belongs to another source: remove it, or set events.source back",
         )

@@ -6,6 +6,7 @@ So one graph serves this process and the workers of a Dask cluster alike, and no
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,13 +71,16 @@ class Columns:
     def create(self) -> None:
         """Empty files for the made columns, so that each task can write its rows."""
         for name, kind in MADE.items():
-            np.lib.format.open_memmap(self.made / f"{name}.npy", "w+", kind, (self.events,))  # type: ignore[no-untyped-call]
+            np.lib.format.open_memmap(self.made / f"{name}.npy", "w+", kind, (self.events,))
 
     def store(self, frame: Any, rows: tuple[int, int]) -> int:
-        for name in MADE:
-            column = np.load(self.made / f"{name}.npy", mmap_mode="r+")
-            column[slice(*rows)] = frame[name].to_numpy()
-            column.flush()
+        """Written, not mapped: closing a file makes it visible on a shared file system."""
+        for name, kind in MADE.items():
+            path = self.made / f"{name}.npy"
+            start = np.load(path, mmap_mode="r").offset
+            with path.open("r+b") as file:
+                file.seek(start + rows[0] * np.dtype(kind).itemsize)
+                file.write(memoryview(np.ascontiguousarray(frame[name].to_numpy(), kind)))
         return rows[1] - rows[0]
 
 
@@ -97,7 +101,8 @@ def make(
         workflow.fit(_dataset(columns, _ranges(0, training_events, partition_events)))
         rows = _ranges(0, columns.events, partition_events)
         columns.create()
-        tasks = [dask.delayed(_transform)(workflow, columns, part) for part in rows]
+        shared = dask.delayed(workflow, name=f"workflow-{uuid.uuid4()}", traverse=False)  # sent to each worker once
+        tasks = [dask.delayed(_transform)(shared, columns, part) for part in rows]
         done = [future.result() for future in client.compute(tasks)] if client else dask.compute(*tasks, scheduler="synchronous")
         assert sum(done) == columns.events
     return Fitted(dict(normalize.means), dict(normalize.stds), lookup.kept, lookup.rare)
@@ -124,7 +129,7 @@ def _graph(lookup: operators.Lookup, normalize: Any, first_seen: npt.NDArray[np.
 
 def _dataset(columns: Columns, ranges: list[tuple[int, int]]) -> Any:
     meta = columns.load((0, 0))
-    return nvt.Dataset(dd.from_map(columns.load, ranges, meta=meta), cpu=not columns.gpu)
+    return nvt.Dataset(dd.from_map(columns.load, ranges, meta=meta, token=uuid.uuid4().hex), cpu=not columns.gpu)
 
 
 def _ranges(start: int, stop: int, step: int) -> list[tuple[int, int]]:
