@@ -69,9 +69,9 @@ def triton(settings: Settings, http: httpx.Client) -> Health:
             reason = ask(http, f"{base}/models/{model['name']}/versions/{model['version']}")
             (bad if reason else good).append(f"{name}: {reason}" if reason else name)
         elif model.get("reason", "unloaded") != "unloaded":
-            bad.append(f"{name}: {model['reason']}")
+            bad.append(f"{name}: {model['reason'].splitlines()[0][:160]}")
     if bad:
-        return Health(False, "; ".join(bad)[:400])
+        return Health(False, "; ".join(bad))
     return Health(True, f"serves {', '.join(good)}" if good else "live; no model is loaded yet")
 
 

@@ -151,7 +151,7 @@ def check_machine(var: Path, device: str) -> None:
     for command in ("git", "make"):
         if shutil.which(command) is None:
             raise SetupError(f"{command} is not installed", "PATH", f"install {command} with the system's package manager")
-    check_shared_library(sysconfig.get_config_var("INSTSONAME") or "libpython")
+    check_shared_library("libpython{}.{}.so.1.0".format(*PYTHON))
     try:
         var.mkdir(parents=True, exist_ok=True)
     except OSError as error:

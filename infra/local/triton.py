@@ -109,9 +109,8 @@ def check_links(binary: Path, env: dict[str, str]) -> None:
     said = subprocess.run(["ldd", str(binary)], env=env, capture_output=True, text=True, check=False)
     missing = [line.strip() for line in (said.stdout + said.stderr).splitlines() if "not found" in line]
     if missing:
-        library = sysconfig.get_config_var("INSTSONAME") or "libpython"
         next_step = (
-            f"install what is missing ({library}: a Python with its shared library, on Debian libpython3.11); glibc >= 2.35"
+            "install it (libpython: a Python built with its shared library, or Debian's libpython3.11); glibc from 2.35 on"
         )
         raise ServiceError(
             "Triton cannot run on this machine: a library is missing", f"{binary}: {'; '.join(missing)}", next_step

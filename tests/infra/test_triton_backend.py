@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import psutil
 import pytest
 import tritonclient.http as client
 from onnx import TensorProto, helper
 from tritonclient.utils import InferenceServerException
 
-from infra.local import triton
+from infra.local import health, triton
 from infra.local.keys import kept
 from pipelines.stores.settings import Settings
 
@@ -137,6 +138,28 @@ def test_a_configuration_that_differs_from_the_graph_is_refused(server: Settings
         pytest.raises(InferenceServerException, match=r"config\.pbtxt and model\.onnx differ in input"),
     ):
         connection.load_model("differs", headers=headers(server))
+
+
+def test_health_asks_every_model_and_names_the_ones_that_fail(server: Settings) -> None:
+    """A model whose process was killed stays READY to Triton for ever; only a real request tells."""
+    put(server.triton_repository, "dies", 1, graph(step=1))
+    with client.InferenceServerClient(server.triton_url) as connection:
+        before = stubs()
+        connection.load_model("dies", headers=headers(server))
+        (stub,) = stubs() - before
+        assert "dies" not in health.check(server, "triton").note
+        stub.kill()
+        seen = health.check(server, "triton")
+        assert not seen.well
+        assert "dies 1: does not answer" in seen.note
+        assert "broken 1: " in seen.note
+        assert connection.is_model_ready("dies")
+        connection.unload_model("dies", headers=headers(server))
+
+
+def stubs() -> set[psutil.Process]:
+    """The processes in which the models of this test's server run."""
+    return {child for child in psutil.Process().children(recursive=True) if "python_backend_stub" in child.name()}
 
 
 @pytest.mark.parametrize("given", [{}, {"x-admin-key": "wrong"}])

@@ -48,7 +48,9 @@ class TritonPythonModel:
         try:
             self.session = ort.InferenceSession(str(path), options(config), providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise pb.TritonModelException(f"{path} is not a graph that ONNX Runtime {ort.__version__} runs: {error}") from error
+            raise pb.TritonModelException(
+                f"model.onnx is not a graph that ONNX Runtime {ort.__version__} runs: {error}"
+            ) from error
         self.batched = config["max_batch_size"] > 0
         self.inputs = compare("input", config["input"], self.session.get_inputs())
         self.outputs = compare("output", config["output"], self.session.get_outputs())
