@@ -52,6 +52,6 @@ class _FullSoftmax(torch.autograd.Function):
         return total * share
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         states, table, bias = ctx.saved_tensors
         return states * grad, table * grad, bias * grad, None

@@ -50,9 +50,12 @@ def _by_length(lengths: Int[Tensor, "P"], long_from: int) -> Iterator[tuple[str,
 
 
 def _by_popularity(targets: Int[Tensor, "P"], counts: Int[Tensor, "V"], evaluate: EvaluateParams) -> Iterator[tuple[str, Tensor]]:
-    """Popular: among the `popular_share` of the items with the most training events (the lower index first); never cold."""
-    many = max(1, round(evaluate.popular_share * (len(counts) - 1)))
-    most = torch.argsort(counts[1:], descending=True, stable=True)[:many] + 1
+    """Popular: among the `popular_share` of the items with the most training events (the lower index first); never cold.
+
+    A target that the vocabulary lacks (index num_items + 1) is cold.
+    """
+    many, counts = max(1, round(evaluate.popular_share * (len(counts) - 1))), torch.cat([counts, counts.new_zeros(1)])
+    most = torch.argsort(counts[1:-1], descending=True, stable=True)[:many] + 1
     popular = torch.zeros(len(counts), dtype=torch.bool).index_fill(0, most, True)
     cold = counts < evaluate.cold_below
     yield "cold", cold[targets]

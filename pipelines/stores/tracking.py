@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,15 +21,17 @@ from pipelines.paths import LOCK
 from pipelines.stores.settings import settings
 
 EXPERIMENT = "nextclick"
-PATIENCE_S = 5
-"""How long MLflow may take to answer one request before it counts as down."""
+PATIENCE_S = 8
+"""How long MLflow may take to say that it is there before it counts as down."""
+REQUEST_S = 30
+"""How long it may take to answer a request, of which there are two attempts; MLflow's own default is eight times two minutes."""
 BATCH = 1000
 """Metrics that MLflow takes in one request."""
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(PATIENCE_S))
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_S))
 
 T = TypeVar("T")
 
@@ -71,13 +74,17 @@ def start(name: str, tags: Mapping[str, str]) -> Iterator[Run]:
     check()
     run = Run(_ask(lambda: _create(name, {**lineage(), **tags})))
     monitor = _monitor(run.id)
-    status = "FAILED"
     try:
         yield run
-        status = "FINISHED"
-    finally:
+    except BaseException:
         monitor.finish()
-        _ask(lambda: _client().set_terminated(run.id, status))
+        try:
+            _ask(lambda: _client().set_terminated(run.id, "FAILED"))
+        except ServiceError as error:  # the first error is the one to be seen
+            print(f"MLflow run {run.id} could not be marked FAILED: {error.where}", file=sys.stderr, flush=True)
+        raise
+    monitor.finish()
+    _ask(lambda: _client().set_terminated(run.id, "FINISHED"))
 
 
 def resume(run_id: str) -> Run:

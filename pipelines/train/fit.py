@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from models.core.base import SessionModel
+from models.core.batch import SessionBatch
 from pipelines.errors import DataError, ParamsError
 from pipelines.split import TRAIN, VALID
 from pipelines.stores.sessions import Sessions
@@ -59,80 +59,94 @@ def fit(model: SessionModel, data: Sessions, train: TrainParams) -> Iterator[Fit
     sessions, valid = data.of(TRAIN, at_least=2), sessions_to_validate(data, VALID)
     if len(sessions) == 0:
         raise DataError("there is no training session with two events or more", "data/etl", "give more days of events")
-    lengths, device = data.lengths[sessions], data.items.device
-    steps = train.max_epochs * _batches(len(sessions), train.batch_size)
-    optimizer = adamw(model, train)
-    planner = schedule(optimizer, train, steps)
-    generator = torch.Generator().manual_seed(train.seed)
-    bfloat16 = train.precision == "bfloat16" or (train.precision == "auto" and multiplies_bfloat16(device))
+    steps = train.max_epochs * -(-len(sessions) // train.batch_size)
+    stepper = Stepper(model, data, sessions, train, steps)
     result, best = Fit(), copy.deepcopy(model.state_dict())
-    places, events = 0, int(lengths.sum())
     for epoch in range(1, train.max_epochs + 1):
-        model.train()
-        progress = Progress(f"epoch {epoch}/{train.max_epochs}", events)
-        losses: list[Tensor] = []
-        with _memory_explained(train):
-            for number, part in enumerate(by_length(sessions, lengths, train.batch_size, generator), 1):
-                batch = data.batch(part)
-                optimizer.zero_grad(set_to_none=True)
-                with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-                    loss = model.loss(batch)
-                loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip_norm)
-                optimizer.step()
-                planner.step()
-                losses.append(loss.detach())
-                places += batch.items.numel() if epoch == 1 else 0
-                if progress.add(int(batch.lengths.sum())):
-                    progress.show(float(losses[-1]))
-                if number % CHECK_EVERY == 0:
-                    _check(losses, epoch, model, best, train)
-        _check(losses, epoch, model, best, train)
-        rate, seconds = progress.rate(), time.monotonic() - progress.begin
+        progress = Progress(f"epoch {epoch}/{train.max_epochs}", stepper.events)
+        try:
+            loss = stepper.epoch(epoch, progress)
+        except DivergedError:
+            model.load_state_dict(best)
+            raise
+        rate, seconds = progress.rate(), progress.seconds()
         measured = validate(model, data, valid)
-        mean = float(torch.stack(losses).double().mean())
-        result.history.append(Epoch(epoch, mean, measured[CHOICE], measured["recall_at_20"], rate))
+        result.history.append(Epoch(epoch, loss, measured[CHOICE], measured["recall_at_20"], rate))
         result.train_seconds += seconds
-        result.padding_share = 1 - events / places
+        result.padding_share = 1 - stepper.events * epoch / stepper.places
         if not result.best_epoch or measured[CHOICE] > result.metrics[CHOICE]:
             result.best_epoch, result.metrics, best = epoch, measured, copy.deepcopy(model.state_dict())
         progress.end(
-            f"loss {mean:.4f}  valid MRR@20 {measured[CHOICE]:.4f}  Recall@20 {measured['recall_at_20']:.4f}  "
+            f"loss {loss:.4f}  valid MRR@20 {measured[CHOICE]:.4f}  Recall@20 {measured['recall_at_20']:.4f}  "
             f"{rate:,.0f} events/s{'  best so far' if result.best_epoch == epoch else ''}"
         )
         yield result
-        if epoch - result.best_epoch >= train.patience:
-            print(f"no better epoch in {train.patience}: stopped", flush=True)
+        if train.patience <= epoch - result.best_epoch and epoch < train.max_epochs:
+            progress.end(f"is the last: no better one in {train.patience}")
             break
     model.load_state_dict(best)
     model.eval()
 
 
+class Stepper:
+    """Optimizer steps over the training sessions, epoch by epoch."""
+
+    def __init__(self, model: SessionModel, data: Sessions, sessions: Int[Tensor, "n"], train: TrainParams, steps: int) -> None:
+        self.model, self.data, self.sessions, self.train = model, data, sessions, train
+        self.lengths, self.device = data.lengths[sessions], data.items.device
+        self.events, self.places = int(self.lengths.sum()), 0
+        self.optimizer = adamw(model, train)
+        self.schedule = schedule(self.optimizer, train, steps)
+        self.generator = torch.Generator().manual_seed(train.seed)
+        auto = train.precision == "auto" and multiplies_bfloat16(self.device)
+        self.bfloat16 = auto or train.precision == "bfloat16"
+
+    def epoch(self, epoch: int, progress: Progress) -> float:
+        """One pass; its mean loss. DivergedError if a loss is no number, ParamsError if memory does not suffice."""
+        self.model.train()
+        losses: list[Tensor] = []
+        with _memory_explained(self.train):
+            parts = by_length(self.sessions, self.lengths, self.train.batch_size, self.generator)
+            for number, part in enumerate(parts, 1):
+                batch = self.data.batch(part)
+                losses.append(self.step(batch))
+                self.places += batch.items.numel()
+                if progress.add(int(batch.lengths.sum())):
+                    progress.show(float(losses[-1]))
+                if number % CHECK_EVERY == 0:
+                    self.check(losses, epoch)
+        self.check(losses, epoch)
+        return float(torch.stack(losses).double().mean())
+
+    def step(self, batch: SessionBatch) -> Tensor:
+        """One optimizer step; the loss stays on the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            loss = self.model.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.clip_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.detach()
+
+    def check(self, losses: list[Tensor], epoch: int) -> None:
+        """DivergedError names the first loss that is no number."""
+        wrong = (~torch.isfinite(torch.stack(losses))).nonzero()
+        if len(wrong):
+            number, train = int(wrong[0]) + 1, self.train
+            raise DivergedError(
+                f"the loss is {float(losses[number - 1])} at batch {number} of epoch {epoch}",
+                f"train.learning_rate = {train.learning_rate}, clip_norm = {train.clip_norm}, precision = {train.precision}",
+                "lower train.learning_rate or train.clip_norm",
+            )
+
+
 def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the device has units for it: every CUDA card of the last years, CPUs with AVX512_BF16 or AMX."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     there = torch.cpu.get_capabilities()
     return bool(there.get("avx512_bf16") or there.get("amx_bf16"))
-
-
-def _batches(sessions: int, batch_size: int) -> int:
-    """Batches of an epoch: every pool of `by_length` but the last is full."""
-    return -(-sessions // batch_size)
-
-
-def _check(losses: list[Tensor], epoch: int, model: SessionModel, best: Mapping[str, Any], train: TrainParams) -> None:
-    """DivergedError if a loss is no number; names the first one, and puts the last good weights back into the model."""
-    finite = torch.isfinite(torch.stack(losses))
-    if bool(finite.all()):
-        return
-    model.load_state_dict(best)
-    number = int((~finite).nonzero()[0]) + 1
-    raise DivergedError(
-        f"the loss is {float(losses[number - 1])} at batch {number} of epoch {epoch}",
-        f"train.learning_rate = {train.learning_rate}, train.clip_norm = {train.clip_norm}, train.precision = {train.precision}",
-        "lower train.learning_rate or train.clip_norm",
-    )
 
 
 @contextmanager

@@ -30,7 +30,10 @@ class Progress:
 
     def rate(self) -> float:
         """Events per second since the epoch began."""
-        return self.done / max(time.monotonic() - self.begin, 1e-9)
+        return self.done / max(self.seconds(), 1e-9)
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.begin
 
     def end(self, text: str) -> None:
         print(f"{self.title} {text}".ljust(78 if self.terminal else 0), file=sys.stderr, flush=True)

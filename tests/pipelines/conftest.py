@@ -53,6 +53,11 @@ def write_etl(parts: Split, num_items: int, folder: Path = Path("data/etl")) -> 
     (folder / "summary.json").write_text(json.dumps({"test_events": test_events + 2, "unseen_test_events": 2}))
 
 
+@pytest.fixture(name="write_etl")
+def _write_etl() -> Callable[..., None]:
+    return write_etl
+
+
 @pytest.fixture(scope="session")
 def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow database, made once: its tables take seconds."""

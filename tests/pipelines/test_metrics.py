@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from pipelines import metrics
+
+INF = float("inf")
+
+
+def test_an_item_with_the_score_of_the_target_stands_before_it() -> None:
+    scores = torch.tensor([[-INF, 0.9, 0.5, 0.5, 0.1], [-INF, 0.0, 0.0, 0.0, 0.0]])
+    # 0.9 and the other 0.5 stand before the target 2; of four equal items the target is last
+    assert metrics.ranks(scores, torch.tensor([2, 1])).tolist() == [3, 4]
+
+
+def test_the_best_item_has_rank_one_and_padding_no_rank() -> None:
+    assert metrics.ranks(torch.tensor([[INF, 0.2, 0.1]]), torch.tensor([1])).tolist() == [1]
+
+
+def test_scores_that_are_no_numbers_never_help() -> None:
+    nan = float("nan")
+    assert metrics.ranks(torch.tensor([[-INF, nan, 0.5, 0.1], [-INF, 0.3, nan, 0.1]]), torch.tensor([2, 2])).tolist() == [2, 3]
+
+
+def test_summary_by_hand() -> None:
+    found = metrics.summary(torch.tensor([1, 3, 6, 21]))
+    assert found["recall_at_1"] == 0.25
+    assert found["recall_at_5"] == 0.5
+    assert found["recall_at_10"] == found["recall_at_20"] == 0.75
+    assert found["mrr_at_1"] == 0.25
+    assert found["mrr_at_20"] == pytest.approx((1 + 1 / 3 + 1 / 6) / 4)
+    assert found["ndcg_at_5"] == pytest.approx((1 + 0.5) / 4)  # 1 / log2(1 + 1), 1 / log2(3 + 1)
+    assert found["ndcg_at_20"] == pytest.approx((1 + 0.5 + 1 / math.log2(7)) / 4)
+
+
+def test_no_prediction_has_no_metrics() -> None:
+    assert metrics.summary(torch.zeros(0, dtype=torch.int64)) == {}
+
+
+def test_the_list_never_holds_padding() -> None:
+    shown = metrics.top(torch.tensor([[-INF, 0.1, 0.7, 0.3]]))
+    assert shown.tolist() == [[2, 3, 1]]
+
+
+def test_popularity_goes_from_the_rarest_to_the_most_popular_item() -> None:
+    assert metrics.relative_popularity(torch.tensor([0, 2, 10, 6])).tolist() == [0, 0, 1, 0.5]
+    assert metrics.relative_popularity(torch.tensor([0, 3, 3])).tolist() == [0, 0, 0]
+
+
+def test_coverage_and_mean_popularity_by_hand() -> None:
+    shown = metrics.Shown(torch.tensor([0, 2, 10, 6, 2]))
+    shown.add(torch.tensor([[2, 3]]))
+    shown.add(torch.tensor([[2, 1]]))
+    # 1, 2 and 3 of four items; popularity 1, 0.5, 1 and 0
+    assert shown.summary() == {"coverage_at_20": 0.75, "mean_popularity_at_20": 0.625}
+
+
+@pytest.mark.parametrize(("numbers", "rows"), [(1024, 2048), (10**9, 1)])
+def test_rows_are_bounded_by_memory_but_never_none(numbers: int, rows: int) -> None:
+    assert metrics.rows_at_once(numbers, torch.device("cpu")) == rows
