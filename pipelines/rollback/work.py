@@ -19,7 +19,7 @@ def work() -> Report:
         if champion is None or previous is None or champion.version == previous.version:
             seen = f"champion: {champion.version if champion else 'none'}, previous: {previous.version if previous else 'none'}"
             raise DataError("there is no previous champion to go back to", seen, "promote a version by number: promote.version")
-        repository.sweep()  # no repair: what the champion cannot do must not keep it in its place
+        # no repair first: that the champion cannot be served may be why somebody rolls back
         old, new = champion.version, previous.version
 
         def seal() -> None:

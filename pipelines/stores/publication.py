@@ -48,11 +48,9 @@ def publish(version: Version, seal: Callable[[], None], server: Server) -> None:
 def repair(champion: Version | None, server: Server) -> list[str]:
     """Make the server agree with the registry after a publisher that died; returns what was done.
 
-    Leftovers go; if the configuration or the server has another version than the alias, the alias wins.
+    If the configuration or the server has another version than the alias, the alias wins.
     """
     notes: list[str] = []
-    with repository.disk(repository.staging()):
-        repository.sweep()
     if champion is None:
         return notes
     model, number = champion.model, champion.version

@@ -22,6 +22,7 @@ from pipelines.stores.settings import settings
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 HASH = "sha256."
 KEY = "package_key"
+FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 VERSION_FILE = "version.json"
 """Written beside a pulled package: which version it is."""
 
@@ -218,8 +219,10 @@ def _service() -> Iterator[Any]:
     try:
         yield mlflow.MlflowClient(tracking_uri=settings().tracking_uri, registry_uri=settings().tracking_uri)
     except (MlflowException, ConnectionError) as error:
-        raise ServiceError(
-            "MLflow does not answer as it should",
-            f"{settings().tracking_uri}: {' '.join(str(error).split())[:500]}",
-            "make status shows whether it runs, make up starts it; then run this again",
-        ) from None
+        said = f"{settings().tracking_uri}: {' '.join(str(error).split())[:500]}"
+        if any(sign in said for sign in FULL):
+            raise ServiceError(
+                "the disk is full", said, "free space on that disk and run this again; nothing was changed"
+            ) from None
+        next_step = "make status shows whether it runs, make up starts it; then run this again"
+        raise ServiceError("MLflow does not answer as it should", said, next_step) from None

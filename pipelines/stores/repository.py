@@ -39,15 +39,12 @@ def staging() -> Path:
     return settings().triton_repository.parent / "staging"
 
 
-def sweep() -> None:
-    """Remove what a publisher that died left half made. Only under the lock."""
-    shutil.rmtree(staging(), ignore_errors=True)
-    staging().mkdir(parents=True)
-
-
 @contextmanager
 def lock(patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
-    """One publisher at a time; the lock of a dead one is free at once. ServiceError names the holder."""
+    """One publisher at a time; the lock of a dead one is free at once, and what it left half made is removed.
+
+    ServiceError names the holder.
+    """
     path = settings().triton_repository.parent / "publish.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
@@ -66,7 +63,11 @@ def lock(patience_s: float = LOCK_PATIENCE_S) -> Iterator[None]:
         file.truncate()
         file.write(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())} UTC\n")
         file.flush()
-        yield
+        shutil.rmtree(staging(), ignore_errors=True)
+        try:
+            yield
+        finally:
+            shutil.rmtree(staging(), ignore_errors=True)
 
 
 @contextmanager
@@ -99,6 +100,7 @@ def put(staged: Path, model: str, version: int) -> Path | None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         aside = staging() / f"aside-{model}-{version}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
         target.rename(aside)
     try:
         staged.rename(target)
