@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipelines.columns import BRAND, CATEGORY, ITEM, PRICE, SESSION, TIME, USER
+from pipelines.columns import ITEM, SESSION, TIME
 from pipelines.etl import events, files, sessionize, vocabulary
 from pipelines.etl.engine import Engine, choose
 from pipelines.etl.events import Events
 from pipelines.etl.params import EtlParams
 from pipelines.etl.sessionize import FIRST, INDEX
 from pipelines.paths import ETL
-from pipelines.split import NAMES, TEST, VALID, SplitParams, assign, check
+from pipelines.split import NAMES, TEST, VALID, SplitParams, assign, check, resolve
 from pipelines.stage import Report
 
 Array = npt.NDArray[Any]
@@ -52,6 +52,7 @@ class Sessions:
     parts: Array
     vocabulary: pl.DataFrame
     new_items: int
+    split_by: str
 
     def events_of(self, part: int) -> int:
         return int(np.diff(self.offsets)[self.parts == part].sum())
@@ -64,11 +65,11 @@ def build(etl: EtlParams, split: SplitParams) -> Report:
         read = events.read(etl, engine)
         log.dropped |= read.dropped
     with log.step("sessionize"):
-        sessions = _sessions(read.frame, etl, split, engine, log)
+        sessions = _sessions(read, etl, split, engine, log)
     summary = _summary(sessions, read, log)
     with log.step("write"):
         files.empty_folder()
-        _write(sessions, read, etl)
+        files.write_sessions(sessions.rows, sessions.offsets, sessions.parts, sessions.vocabulary, read)
     texts = {name: read.texts[name].to_list() for name in events.CODED}
     first_seen = _by_index(sessions.vocabulary[vocabulary.FIRST_SEEN].to_physical())
     longest = int(np.diff(sessions.offsets).max())
@@ -77,14 +78,22 @@ def build(etl: EtlParams, split: SplitParams) -> Report:
         from pipelines.etl import workflow
     with log.step("workflow"):
         total, training = summary["rows"]["out"], summary["events"]["train"]
-        where = workflow.Columns((ETL / "work").resolve(), (ETL / "columns").resolve(), total, engine.gpu)
+        gpu = engine.gpu and not _noted(engine, workflow.gpu_lacks())
+        engine.ran["workflow"] = f"nvtabular {'gpu' if gpu else 'cpu'}" + (f", dask at {etl.scheduler}" if etl.scheduler else "")
+        where = workflow.Columns((ETL / "work").resolve(), (ETL / "columns").resolve(), total, gpu)
         fitted = workflow.make(where, training, etl.partition_events, texts, first_seen, etl.min_category_support, etl.scheduler)
-    return _finish(summary, workflow.describe(fitted), fitted, longest, engine, log)
+    return _finish(summary, workflow.describe(fitted, summary["num_items"]), fitted, longest, engine, log)
 
 
-def _sessions(frame: pl.DataFrame, etl: EtlParams, split: SplitParams, engine: Engine, log: Log) -> Sessions:
+def _noted(engine: Engine, lacks: str) -> str:
+    if lacks:
+        engine.note(f"NVTabular runs in its CPU mode on this GPU machine: {lacks}")
+    return lacks
+
+
+def _sessions(read: Events, etl: EtlParams, split: SplitParams, engine: Engine, log: Log) -> Sessions:
     """Sorted, without repeats, cut, split, looked up in the grown vocabulary, long enough and not too long."""
-    frame, log.dropped["no_session"] = sessionize.assign(frame, etl)
+    frame, log.dropped["no_session"] = sessionize.assign(read.frame, etl, len(read.texts.get(SESSION, ())))
     before, plan = frame.height, sessionize.distinct(sessionize.ordered(frame.lazy()), etl.deduplicate)
     frame = engine.collect(plan, "sort", events=before)
     log.dropped["repeat"], before = before - frame.height, frame.height
@@ -92,7 +101,9 @@ def _sessions(frame: pl.DataFrame, etl: EtlParams, split: SplitParams, engine: E
     log.dropped["short_session"] = before - frame.height
 
     begins = _begins(frame)
-    parts = assign(frame[TIME].to_numpy()[begins], split)
+    starts = frame[TIME].to_numpy()[begins]
+    split = resolve(starts, split)
+    parts = assign(starts, split)
     edges = np.append(begins, frame.height)[np.searchsorted(parts, range(len(NAMES) + 1))]  # first row of each part
     known, keys = vocabulary.read_known(), events.item_keys(events.days())
     words = vocabulary.grow(known, frame.lazy().select(ITEM, TIME).head(int(edges[VALID])), keys, etl)
@@ -118,9 +129,8 @@ def _sessions(frame: pl.DataFrame, etl: EtlParams, split: SplitParams, engine: E
     training = frame[INDEX].to_numpy()[: int(np.searchsorted(frame[FIRST].to_numpy(), firsts[0]))]
     counts = np.bincount(training, minlength=words.height + 1)[1:]
     words = words.with_columns(pl.Series(vocabulary.COUNT, counts, pl.Int64))
-    return Sessions(
-        frame.drop(FIRST), np.append(begins, frame.height).astype(np.int64), parts, words, words.height - known.height
-    )
+    offsets = np.append(begins, frame.height).astype(np.int64)
+    return Sessions(frame.drop(FIRST), offsets, parts, words, words.height - known.height, split.by)
 
 
 def _begins(frame: pl.DataFrame) -> Array:
@@ -134,61 +144,13 @@ def _by_index(values: pl.Series) -> Array:
     return np.append(0, values.to_numpy())
 
 
-def _write(sessions: Sessions, read: Events, etl: EtlParams) -> None:
-    rows, columns, work = sessions.rows, ETL / "columns", ETL / "work"
-    item = rows[INDEX].to_numpy()
-    files.save(ITEM, item, columns)
-    files.save(TIME, rows[TIME].to_numpy(), columns)
-    for name in (ITEM, TIME):
-        (work / f"{name}.npy").symlink_to((columns / f"{name}.npy").resolve())
-    for name in (PRICE, *events.CODED):
-        files.save(name, rows[name].fill_null(float("nan")).to_numpy() if name == PRICE else rows[name].to_numpy(), work)
-    files.save("offsets", sessions.offsets, ETL)
-    files.save("split", sessions.parts, ETL)
-    files.table(sessions.vocabulary, "vocabulary")
-    files.table(_items(rows, read, sessions.vocabulary.height), "items")
-    files.table(_session_ids(rows, sessions.offsets, read, etl), "session_ids")
-
-
-def _items(rows: pl.DataFrame, read: Events, num_items: int) -> pl.DataFrame:
-    """What each item looked like last: category, brand and price in the newest session that knew them."""
-    item, out = rows[INDEX].to_numpy(), {}
-    for name in (CATEGORY, BRAND):
-        latest, code = np.zeros(num_items + 1, np.int32), rows[name].to_numpy()
-        latest[item[code > 0]] = code[code > 0]  # numpy keeps the last of several
-        codes = pl.Series(latest[1:] - 1)
-        out[name] = read.texts[name].gather(codes.set(codes < 0, None))
-    latest_price, price = np.full(num_items + 1, np.nan, np.float32), rows[PRICE].to_numpy()
-    latest_price[item[~np.isnan(price)]] = price[~np.isnan(price)]
-    index = pl.Series(INDEX, np.arange(1, num_items + 1), pl.Int32)
-    return pl.DataFrame({INDEX: index, **out, PRICE: pl.Series(latest_price[1:]).fill_nan(None).cast(pl.Float64)})
-
-
-def _session_ids(rows: pl.DataFrame, offsets: Array, read: Events, etl: EtlParams) -> pl.DataFrame:
-    """session, session_id (null where it was cut by user), user_id (null unless etl.keep_users), start."""
-    first = rows[offsets[:-1]]
-    ids = pl.Series(SESSION, [None], pl.String).new_from_index(0, first.height)
-    if SESSION in read.texts:
-        texts = read.texts[SESSION]
-        code = first[SESSION]
-        ids = texts.gather(code.set(code >= len(texts), None))
-    users = read.texts[USER].gather(first[USER]) if USER in first.columns else ids.clear(first.height)
-    return pl.DataFrame(
-        {
-            "session": pl.int_range(first.height, dtype=pl.Int64, eager=True),
-            SESSION: ids,
-            USER: users if etl.keep_users else pl.repeat(None, first.height, dtype=pl.String, eager=True),
-            "start": first[TIME].cast(vocabulary.SCHEMA[vocabulary.FIRST_SEEN]),
-        }
-    )
-
-
 def _summary(sessions: Sessions, read: Events, log: Log) -> dict[str, Any]:
     rows = {"in": read.rows, "out": sessions.rows.height}
     assert rows["in"] == rows["out"] + sum(log.dropped.values()), (rows, log.dropped)
     return {
         "rows": rows,
         "dropped": {reason: count for reason, count in log.dropped.items() if count},
+        "split_by": sessions.split_by,
         "sessions": {name: int((sessions.parts == part).sum()) for part, name in enumerate(NAMES)},
         "events": {name: sessions.events_of(part) for part, name in enumerate(NAMES)},
         "num_items": sessions.vocabulary.height,

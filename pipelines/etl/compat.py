@@ -44,7 +44,6 @@ with _hidden(HIDDEN), warnings.catch_warnings():
 
 pd.set_option("mode.copy_on_write", True)  # NVTabular selects columns at every step; without this each selection copies
 dask.config.set({"dataframe.query-planning": False, "dataframe.convert-string": False})
-warnings.filterwarnings("ignore", message="User is advised not to use CPU", module="merlin")
 
 
 def prepare_worker() -> None:

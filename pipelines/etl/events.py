@@ -64,7 +64,11 @@ def read(etl: EtlParams, engine: Engine) -> Events:
         )
         .with_columns((pl.col(name).cast(pl.Int32) + 1).fill_null(0) for name in CODED)
     )
-    frame = engine.collect(plan, "read", streaming=True)
+    try:
+        frame = engine.collect(plan, "read", streaming=True)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        what = f"the validated events cannot be read: {' '.join(str(error).split())[:200]}"
+        raise DataError(what, f"{VALIDATE}/day=*/events.parquet", "run the stage validate again") from None
     if frame.is_empty():
         seen = pl.scan_parquet(files, hive_partitioning=False).select(pl.col(EVENT).unique().sort()).collect()[EVENT].to_list()
         raise DataError(

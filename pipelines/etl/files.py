@@ -12,8 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from pipelines.columns import BRAND, CATEGORY, ITEM, PRICE, SESSION, TIME, USER
+from pipelines.etl.events import CODED, Events
 from pipelines.etl.indices import FIRST_VALUE, RARE
+from pipelines.etl.sessionize import INDEX
 from pipelines.paths import ETL
+
+Array = npt.NDArray[Any]
 
 
 def empty_folder(folder: Path = ETL) -> None:
@@ -52,3 +57,48 @@ def write_values(column: str, kept: list[tuple[str, int]], rare: list[tuple[str,
         schema={"index": pl.Int32, "value": pl.String, "count": pl.Int64},
     )
     table(frame, f"values/{column}")
+
+
+def write_sessions(rows: pl.DataFrame, offsets: Array, parts: Array, vocabulary: pl.DataFrame, read: Events) -> None:
+    """Everything but the model columns; the raw columns they are made of go to WORK."""
+    columns, work = ETL / "columns", ETL / "work"
+    item = rows[INDEX].to_numpy()
+    save(ITEM, item, columns)
+    save(TIME, rows[TIME].to_numpy(), columns)
+    for name in (ITEM, TIME):
+        (work / f"{name}.npy").symlink_to((columns / f"{name}.npy").resolve())
+    for name in (PRICE, *CODED):
+        save(name, rows[name].fill_null(float("nan")).to_numpy() if name == PRICE else rows[name].to_numpy(), work)
+    save("offsets", offsets, ETL)
+    save("split", parts, ETL)
+    table(vocabulary, "vocabulary")
+    table(_items(rows, read, vocabulary.height), "items")
+    table(_session_ids(rows, offsets, read), "session_ids")
+
+
+def _items(rows: pl.DataFrame, read: Events, num_items: int) -> pl.DataFrame:
+    """What each item looked like last: category, brand and price in the newest session that knew them."""
+    item, out = rows[INDEX].to_numpy(), {}
+    for name in (CATEGORY, BRAND):
+        latest, code = np.zeros(num_items + 1, np.int32), rows[name].to_numpy()
+        latest[item[code > 0]] = code[code > 0]  # numpy keeps the last of several
+        codes = pl.Series(latest[1:] - 1)
+        out[name] = read.texts[name].gather(codes.set(codes < 0, None))
+    latest_price, price = np.full(num_items + 1, np.nan, np.float32), rows[PRICE].to_numpy()
+    latest_price[item[~np.isnan(price)]] = price[~np.isnan(price)]
+    index = pl.Series(INDEX, np.arange(1, num_items + 1), pl.Int32)
+    return pl.DataFrame({INDEX: index, **out, PRICE: pl.Series(latest_price[1:]).fill_nan(None).cast(pl.Float64)})
+
+
+def _session_ids(rows: pl.DataFrame, offsets: Array, read: Events) -> pl.DataFrame:
+    """session, session_id (null where it was cut by user), user_id (null where it was not read), start."""
+    first = rows[offsets[:-1]]
+    texts: dict[str, pl.Series] = {}
+    for name in (SESSION, USER):
+        if name in read.texts:
+            code = first[name]
+            texts[name] = read.texts[name].gather(code.set(code >= len(read.texts[name]), None))
+        else:
+            texts[name] = pl.Series([None], dtype=pl.String).new_from_index(0, first.height)
+    start = first[TIME].cast(pl.Datetime("us", "UTC"))
+    return pl.DataFrame({"session": pl.int_range(first.height, dtype=pl.Int64, eager=True), **texts, "start": start})

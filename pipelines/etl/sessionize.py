@@ -20,24 +20,28 @@ _ROW = "row"
 _MICROSECONDS = 1_000_000
 
 
-def assign(events: pl.DataFrame, etl: EtlParams) -> tuple[pl.DataFrame, int]:
-    """SESSION of each row, by id or by user and pause; rows that have neither are dropped and counted."""
-    if SESSION in events.columns and not events[SESSION].has_nulls():
-        return events, 0
-    given = events[SESSION] if SESSION in events.columns else pl.Series(SESSION, [None] * 0, dtype=pl.UInt32)
-    by_user = events[USER].is_not_null() if not len(given) else given.is_null() & events[USER].is_not_null()
-    rows = by_user.arg_true().to_numpy()
-    user, time = events[USER].to_numpy()[rows].astype(np.uint32), events[TIME].to_numpy()[rows]
+def assign(events: pl.DataFrame, etl: EtlParams, given: int) -> tuple[pl.DataFrame, int]:
+    """SESSION of each row, by id or else by user and pause; rows that have neither are dropped and counted.
+
+    events in time order; the codes below `given` are those of session ids, sessions cut by user get higher ones
+    """
+    none = np.iinfo(np.uint32).max
+    if SESSION in events.columns:
+        session = events[SESSION].fill_null(none).to_numpy()
+        if not (session == none).any():
+            return events, 0
+        session = session.copy()
+    else:
+        session = np.full(events.height, none, np.uint32)
+    rows = np.flatnonzero((session == none) & events[USER].is_not_null().to_numpy())
+    user, time = events[USER].fill_null(0).to_numpy()[rows], events[TIME].to_numpy()[rows]
     order = np.argsort(user, kind="stable")
     user, time = user[order], time[order]
+    pause = etl.inactivity_minutes * 60 * _MICROSECONDS
     begins = np.ones(len(rows), bool)
-    begins[1:] = (user[1:] != user[:-1]) | (time[1:] - time[:-1] > etl.inactivity_minutes * 60 * _MICROSECONDS)
-    base = 0 if not len(given) or given.max() is None else int(given.max()) + 1  # type: ignore[arg-type]
-    session = np.full(events.height, np.iinfo(np.uint32).max, np.uint32)
-    if len(given):
-        session[:] = given.fill_null(np.iinfo(np.uint32).max).to_numpy()
-    session[rows[order]] = base + np.cumsum(begins) - 1
-    frame = events.with_columns(pl.Series(SESSION, session)).filter(pl.col(SESSION) != np.iinfo(np.uint32).max)
+    begins[1:] = (user[1:] != user[:-1]) | (time[1:] - time[:-1] > pause)
+    session[rows[order]] = given + np.cumsum(begins) - 1
+    frame = events.with_columns(pl.Series(SESSION, session)).filter(pl.col(SESSION) != none)
     return frame, events.height - frame.height
 
 

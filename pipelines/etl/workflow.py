@@ -7,6 +7,7 @@ So one graph serves this process and the workers of a Dask cluster alike, and no
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ MADE: dict[str, type] = {
     **dict.fromkeys(operators.Cycle.NAMES, np.float32),
 }
 """What it makes."""
+CONNECT_S = 10
+"""How long a Dask scheduler may take to answer."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Columns:
             start = np.load(path, mmap_mode="r").offset
             with path.open("r+b") as file:
                 file.seek(start + rows[0] * np.dtype(kind).itemsize)
-                file.write(memoryview(np.ascontiguousarray(frame[name].to_numpy(), kind)))
+                file.write(np.ascontiguousarray(frame[name].to_numpy(), kind).data)
         return rows[1] - rows[0]
 
 
@@ -98,19 +101,46 @@ def make(
     normalize = ops.Normalize(out_dtype=np.float32)
     workflow = nvt.Workflow(_graph(lookup, normalize, first_seen))
     with _cluster(scheduler) as client:
-        workflow.fit(_dataset(columns, _ranges(0, training_events, partition_events)))
+        with warnings.catch_warnings(), np.errstate(invalid="ignore"):  # a constant's variance may come out below 0
+            warnings.filterwarnings("ignore", message="Initializing an NVTabular Dataset in CPU mode")
+            workflow.fit(_dataset(columns, _ranges(0, training_events, partition_events)))
+        stds = _settle(normalize)
         rows = _ranges(0, columns.events, partition_events)
         columns.create()
         shared = dask.delayed(workflow, name=f"workflow-{uuid.uuid4()}", traverse=False)  # sent to each worker once
         tasks = [dask.delayed(_transform)(shared, columns, part) for part in rows]
         done = [future.result() for future in client.compute(tasks)] if client else dask.compute(*tasks, scheduler="synchronous")
         assert sum(done) == columns.events
-    return Fitted(dict(normalize.means), dict(normalize.stds), lookup.kept, lookup.rare)
+    return Fitted(dict(normalize.means), stds, lookup.kept, lookup.rare)
 
 
-def describe(fitted: Fitted) -> dict[str, dict[str, Any]]:
+def _settle(normalize: Any) -> dict[str, float]:
+    """What each column is divided by. A constant one is not divided (1), one without any value becomes 0."""
+    stds = {}
+    for name, mean in normalize.means.items():
+        normalize.means[name] = mean = 0.0 if np.isnan(mean) else mean
+        if not normalize.stds[name] > 1e-6 * max(1.0, abs(mean)):
+            normalize.stds[name] = 0.0  # NVTabular then subtracts only
+        stds[name] = normalize.stds[name] or 1.0
+    return stds
+
+
+def gpu_lacks() -> str:
+    """Why NVTabular's GPU mode does not run on this GPU machine; empty if it does."""
+    from merlin.core.compat import HAS_GPU, cudf
+
+    if not HAS_GPU or cudf is None:
+        return "merlin-core finds no GPU or no cuDF"
+    version = tuple(int(part) for part in cudf.__version__.split(".")[:2])
+    return f"merlin-core 23.8 does not support cuDF {cudf.__version__} (24.8 and later)" if version >= (24, 8) else ""
+
+
+def describe(fitted: Fitted, num_items: int) -> dict[str, dict[str, Any]]:
     """The columns as schema.json has them. A categorical one's cardinality counts padding, null, unseen and rare."""
-    columns: dict[str, dict[str, Any]] = {ITEM: {"dtype": "int32", "role": "item"}, TIME: {"dtype": "int64", "role": "time"}}
+    columns: dict[str, dict[str, Any]] = {
+        ITEM: {"dtype": "int32", "role": "item", "cardinality": num_items + 1},
+        TIME: {"dtype": "int64", "role": "time"},
+    }
     for name, values in fitted.kept.items():
         columns[name] = {"dtype": "int32", "role": "categorical", "cardinality": FIRST_VALUE + len(values)}
     for name in (*CONTINUOUS, *operators.Cycle.NAMES):
@@ -149,7 +179,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout="10s", set_as_default=True)
+        client = Client(address, timeout=CONNECT_S, set_as_default=True)
     except (OSError, ValueError, TimeoutError) as error:
         raise ServiceError(
             f"the Dask scheduler does not answer: {' '.join(str(error).split())[:200]}",
@@ -157,7 +187,18 @@ def _cluster(address: str | None) -> Iterator[Any]:
             "start it (dask scheduler, dask worker), correct the address in params.yaml, or set it to null",
         ) from None
     try:
-        client.run(compat.prepare_worker)
+        if not client.scheduler_info()["workers"]:
+            raise ServiceError(
+                "the Dask cluster has no workers", f"etl.scheduler={address}", "start workers: dask worker " + address
+            )
+        try:
+            client.run(compat.prepare_worker)
+        except ImportError as error:
+            raise ServiceError(
+                f"a Dask worker cannot run this: {error}",
+                f"etl.scheduler={address}",
+                "start the workers in the worker's environment, in the project's root",
+            ) from None
         yield client
     finally:
         client.close()
