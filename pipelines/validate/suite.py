@@ -1,0 +1,115 @@
+"""Great Expectations: the list of expectations becomes suites, a Checkpoint runs them, Data Docs show the result.
+
+The only module that knows the library. Ephemeral context, pandas engine, one batch at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+os.environ["GX_ANALYTICS_ENABLED"] = "False"
+
+import great_expectations as gx
+import great_expectations.expectations as known
+from great_expectations.core.run_identifier import RunIdentifier
+from great_expectations.data_context.types.base import ProgressBarsConfig
+
+from pipelines.columns import FILE, ROW
+from pipelines.validate.expectations import Expectation
+from pipelines.validate.frame import to_pandas
+
+SITE = "docs"
+SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What GX found. count: rows that fail (row-level), else None. observed: the value (others), else None."""
+
+    expectation: Expectation
+    success: bool
+    count: int | None
+    observed: str | None
+    error: str | None
+
+
+class Suites:
+    """A fresh context whose Data Docs go into `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.context = gx.get_context(mode="ephemeral")
+        self.context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        for site in list(self.context.get_site_names()):
+            self.context.delete_data_docs_site(site)
+        store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.resolve())}
+        index = {"class_name": "DefaultSiteIndexBuilder"}
+        self.context.add_data_docs_site(SITE, {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index})
+        self.source = self.context.data_sources.add_pandas("events")
+
+    def run(self, name: str, batch: str, frame: pl.DataFrame, expectations: list[Expectation]) -> list[Outcome]:
+        """Judge one frame. name: of the suite (rows, day, run); batch: the day. Every expectation gets an outcome."""
+        title = f"{batch}-{name}"
+        asset = self.source.add_dataframe_asset(title)
+        definition = asset.add_batch_definition_whole_dataframe(batch)
+        suite = self.context.suites.add(gx.ExpectationSuite(title))
+        for expectation in expectations:
+            suite.add_expectation(_translated(expectation))
+        validation = self.context.validation_definitions.add(gx.ValidationDefinition(name=title, data=definition, suite=suite))
+        checkpoint = self.context.checkpoints.add(
+            gx.Checkpoint(
+                name=title,
+                validation_definitions=[validation],
+                result_format={"result_format": "BASIC", "partial_unexpected_count": SAMPLES},
+            )
+        )
+        table = to_pandas(frame, [*_columns(expectations, frame), *(name for name in (FILE, ROW) if name in frame.columns)])
+        result = checkpoint.run(batch_parameters={"dataframe": table}, run_id=RunIdentifier(run_name=batch))
+        (judged,) = result.run_results.values()
+        by_reason = {found.expectation_config.meta["reason"]: found for found in judged.results}
+        return [_outcome(expectation, by_reason[expectation.reason]) for expectation in expectations]
+
+    def build(self) -> None:
+        """Write the pages of all that ran."""
+        self.context.build_data_docs([SITE])
+
+
+def _translated(expectation: Expectation) -> Any:
+    kind = getattr(known, expectation.check.expectation)
+    return kind(
+        **expectation.check.gx(),
+        severity=expectation.severity,
+        description=f"{expectation.reason} ({expectation.severity}): {expectation.says}",
+        meta={"reason": expectation.reason},
+    )
+
+
+def _columns(expectations: Iterable[Expectation], frame: pl.DataFrame) -> list[str]:
+    names = [
+        name for expectation in expectations for name in (expectation.check.column, *getattr(expectation.check, "names", ()))
+    ]
+    return [name for name in names if name in frame.columns]
+
+
+def _outcome(expectation: Expectation, found: Any) -> Outcome:
+    result = found.result or {}
+    error = None
+    if not found.success and not result:
+        raised = found.exception_info or {}
+        errors = [raised] if "exception_message" in raised else list(raised.values())
+        error = "; ".join(str(one.get("exception_message")) for one in errors if isinstance(one, dict)) or "no result"
+    count = result.get("unexpected_count")
+    observed = result.get("observed_value")
+    return Outcome(
+        expectation,
+        bool(found.success),
+        None if count is None else int(count),
+        None if observed is None else str(observed),
+        error,
+    )
