@@ -15,9 +15,9 @@ export PATH := $(WORKER):$(PATH)
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
 
-setup:  ## install everything under var/ (resumable; DEVICE=cuda for the GPU build)
+setup:  ## install everything under var/ (resumable; DEVICE=cuda or DEVICE=cpu chooses the build)
 	@command -v $(PYTHON) >/dev/null || { echo "SetupError: $(PYTHON) is not installed"; echo "  next   install Python 3.11, or: make setup PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) infra/local/setup.py $(if $(filter cuda,$(DEVICE)),--cuda)
+	@$(PYTHON) infra/local/setup.py $(if $(DEVICE),--$(DEVICE))
 
 demo: setup  ## start the platform, run the Airflow DAG, ask Triton (SOURCE=rees46 RAW=path/to/2019-Oct.csv)
 	@python -m infra.local demo $(if $(SOURCE),--source $(SOURCE)) $(if $(RAW),--raw "$(RAW)") $(ARGS)

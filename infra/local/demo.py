@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from infra.local import up
 from infra.local.airflow_api import FINISHED, Airflow
 from infra.local.summary import answers, decision, models, pages
 from pipelines.errors import ParamsError
@@ -39,11 +40,8 @@ def main(words: list[str]) -> int:
     console = Console(highlight=False)
     begin = time.monotonic()
 
-    from infra.local import up
-
-    if up.main([]):
-        return 1
     values = overrides(given.source, given.raw, given.set)
+    up.main([])
     passwords = json.loads((settings().var / "airflow" / "passwords.json").read_text())
     airflow = Airflow(settings().airflow_url, "admin", passwords["admin"])
     airflow.wait_for_dag(DAG)
@@ -106,7 +104,7 @@ def follow(airflow: Airflow, run: str, console: Console) -> str:
 
 
 def name(task: dict[str, Any]) -> str:
-    return task["task_id"] + (f" {task['rendered_map_index']}" if task.get("rendered_map_index") else "")
+    return f"{task['task_id']} {task.get('rendered_map_index') or ''}".strip()
 
 
 def line(task: dict[str, Any], report: dict[str, Any]) -> str:

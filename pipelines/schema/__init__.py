@@ -7,6 +7,7 @@ out  params.schema.json
 from __future__ import annotations
 
 import json
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,14 +33,17 @@ def run() -> Report:
 @cache
 def whole() -> type[Config]:
     """The type of the whole params.yaml, put together from where the types live."""
-    fields: dict[str, Any] = {"models": (Annotated[list[Literal[*registry.names()]], MinLen(1)], ...)}
+    model_name: Any = Literal[tuple(registry.names())]
+    fields: dict[str, Any] = {"models": (Annotated[list[model_name], MinLen(1)], ...)}
     for name in (*STAGES, *ACTIONS):
         for section, kind in stage.sections(stage.find(name)).items():
             if isinstance(kind, type) and issubclass(kind, Config):
                 fields.setdefault(section, (kind, ...))
     zoo: dict[str, Any] = {name: (registry.find(name).Config, ...) for name in registry.names()}
     fields["zoo"] = (create_model("Zoo", __base__=Config, __doc__="Settings of each model.", **zoo), ...)
-    return create_model("Params", __base__=Config, __doc__="Every setting of a run.", **fields)
+    with warnings.catch_warnings():  # a section may be called as a method of pydantic's is: validate, register
+        warnings.filterwarnings("ignore", message="Field name .* shadows an attribute")
+        return create_model("Params", __base__=Config, __doc__="Every setting of a run.", **fields)
 
 
 def check(values: dict[str, Any]) -> Config:

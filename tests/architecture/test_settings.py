@@ -64,7 +64,12 @@ def test_a_dag_imports_airflow_and_nothing_of_ours(file: Path) -> None:
 
 
 def test_no_pickle_anywhere() -> None:
-    for file in [*ROOT.glob("pipelines/**/*.py"), *ROOT.glob("models/**/*.py"), *ROOT.glob("infra/**/*.py"), *ROOT.glob("dags/*.py")]:
+    for file in [
+        *ROOT.glob("pipelines/**/*.py"),
+        *ROOT.glob("models/**/*.py"),
+        *ROOT.glob("infra/**/*.py"),
+        *ROOT.glob("dags/*.py"),
+    ]:
         for node in ast.walk(ast.parse(file.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             assert not {"pickle", "cloudpickle", "joblib", "dill"} & set(names), f"{file} imports {names}"

@@ -27,7 +27,7 @@ for dag in bag.dags.values():
         "up": {task.task_id: sorted(task.upstream_task_ids) for task in dag.tasks},
         "params": {key: dag.params.get_param(key).schema for key in dag.params},
         "links": {task["task_id"]: task.get("_operator_extra_links") for task in tasks},
-        "schedule": dag.timetable.summary, "catchup": dag.catchup, "max_active_runs": dag.max_active_runs,
+        "schedule": getattr(dag.timetable, "expression", None), "catchup": dag.catchup, "max_active_runs": dag.max_active_runs,
     }
 print("\\n" + json.dumps({"errors": bag.import_errors, "dags": dags}, default=str))
 """

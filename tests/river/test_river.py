@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from pipelines import paths, stage
+from pipelines.stores.settings import ROOT
 from tests.river.conftest import run
 
-MODELS = yaml.safe_load(Path("params.yaml").read_text())["models"]
+MODELS = yaml.safe_load((ROOT / "params.yaml").read_text())["models"]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_the_registered_file_answers_raw_ids_with_raw_ids(river: Path) -> None:
     known = vocabulary["item_id"][:3].to_list()
     asked = np.full((2, length), -1, np.int64)
     asked[0, :3] = known
-    ids, scores, fallback = graph.run(["item_ids", "scores", "fallback"], {"item_ids": asked})
+    ids, scores, fallback = graph.run(["next_item_ids", "scores", "fallback"], {"item_ids": asked})
     assert set(ids[0]) <= set(vocabulary["item_id"])
     assert (np.diff(scores[0]) <= 0).all()
     assert list(fallback.ravel()) == [0, 1]

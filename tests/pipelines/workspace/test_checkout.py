@@ -13,8 +13,8 @@ def project(tmp_path: Path) -> Path:
     (root / ".dvc").mkdir(parents=True)
     (root / ".dvc" / "config").write_text("")
     (root / "code.py").write_text("one = 1\n")
-    subprocess.run("git init -q . && git add . && git -c user.name=t -c user.email=t@t commit -qm first", shell=True, cwd=root, check=True)
-    subprocess.run("git config user.name t && git config user.email t@t", shell=True, cwd=root, check=True)
+    who = "git config user.name t && git config user.email t@t"
+    subprocess.run(f"git init -q . && {who} && git add . && git commit -qm first", shell=True, cwd=root, check=True)
     return root
 
 

@@ -26,7 +26,7 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     for name in ("x/day.csv", "y/day.csv"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(name)
-    with pytest.raises(DataError, match="two raw files are named day.csv"):
+    with pytest.raises(DataError, match=r"two raw files are named day\.csv"):
         raw.link(raw.find("x y", tmp_path), tmp_path / "raw")
 
 
