@@ -83,7 +83,7 @@ def test_triton_serves_the_registered_version(first: str, platform: Platform) ->
     url = f"http://127.0.0.1:{platform.env['NEXTCLICK_TRITON_HTTP_PORT']}/v2/models/session_next_item"
     assert httpx.get(f"{url}/versions/1/ready").status_code == 200
     outputs = {output["name"] for output in httpx.get(url).json()["outputs"]}
-    assert outputs == {"item_ids", "scores", "fallback"}
+    assert outputs == {"next_item_ids", "scores", "fallback"}
 
 
 def test_every_row_is_accounted_for(first: str) -> None:
