@@ -67,8 +67,8 @@ def _short(value: Any) -> str:
         return str(value)
 
 
-def write(folder: Path, days: Sequence[Any], summary: dict[str, Any]) -> None:
-    """index.html over the Data Docs in `folder`, and those made local."""
+def write(folder: Path, found: Sequence[Any], strays: Sequence[str], summary: dict[str, Any]) -> None:
+    """index.html over the Data Docs in `folder`, and those made local. strays: names of days outside the window."""
     for path in folder.rglob("*.html"):
         path.write_text(local(path.read_text(encoding="utf-8"), os.path.relpath(folder / STYLE, path.parent)), encoding="utf-8")
     shutil.rmtree(folder / "static", ignore_errors=True)
@@ -76,7 +76,11 @@ def write(folder: Path, days: Sequence[Any], summary: dict[str, Any]) -> None:
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["shown"] = shown
     page = environment.get_template("index.html.j2").render(
-        days=days, summary=summary, pages={day.name: _pages(folder, day.name) for day in days}, outside=_pages(folder, "outside")
+        found=found,
+        inside=[day for day in found if day.name not in {*strays, "run"}],
+        outside=[day for day in found if day.name in strays],
+        summary=summary,
+        pages={name: _pages(folder, name) for name in (*(day.name for day in found), "outside")},
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
 

@@ -43,6 +43,7 @@ class Day:
     rows: int = 0
     good: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    warned: dict[str, int] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
     samples: list[str] = field(default_factory=list)
 
@@ -55,16 +56,6 @@ class Day:
         """Expectations of the day (not of its rows) that do not hold."""
         return [outcome for outcome in self.outcomes if not outcome.success and outcome.expectation.level != "row"]
 
-    @property
-    def warned_rows(self) -> dict[str, int]:
-        """Rows that fail an expectation of severity warning: kept."""
-        warned = [
-            outcome
-            for outcome in self.outcomes
-            if outcome.expectation.level == "row" and outcome.expectation.severity == "warning"
-        ]
-        return {outcome.expectation.reason: outcome.count for outcome in warned if outcome.count}
-
 
 def run(validate: ValidateParams) -> Report:
     """The stage. See the package."""
@@ -75,7 +66,7 @@ def run(validate: ValidateParams) -> Report:
         summary = judging.summary()
         (good / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         judging.suites.build()
-        pages.write(docs, judging.found, summary)
+        pages.write(docs, judging.found, judging.outside, summary)
         failure = judging.failure()
         if failure:
             for left in good.glob("day=*/events.parquet"):
@@ -179,14 +170,14 @@ class Judging:
         reasons = parts.reasons
         shown = parts.quarantined.filter(pl.col(REASON) == next(iter(reasons))) if reasons else parts.rows
         samples = [f"{row[FILE]}, row {row[ROW]}: {(row[RAW] or '')[:160]!r}" for row in shown.head(SAMPLES).to_dicts()]
-        return Day(name, len(parts.rows), len(parts.good), reasons, samples=samples)
+        return Day(name, len(parts.rows), len(parts.good), reasons, parts.warned, samples=samples)
 
     def summary(self) -> dict[str, Any]:
         """data/validate/summary.json."""
         reasons: dict[str, int] = {}
         warned: dict[str, int] = {}
         for day in self.found:
-            for total, counts in ((reasons, day.reasons), (warned, day.warned_rows)):
+            for total, counts in ((reasons, day.reasons), (warned, day.warned)):
                 for reason, count in counts.items():
                     total[reason] = total.get(reason, 0) + count
         return {

@@ -15,13 +15,17 @@ QUARANTINE_SCHEMA: dict[str, pl.DataType] = {**RAW_SCHEMA, REASON: pl.String(), 
 
 @dataclass(frozen=True)
 class Split:
-    """good: SCHEMA; quarantined: QUARANTINE_SCHEMA; failing: rows each expectation fails on, whatever the reason given."""
+    """good: SCHEMA; quarantined: QUARANTINE_SCHEMA; failing: rows each expectation fails on, whatever the reason given.
+
+    warned: good rows that fail an expectation of severity warning.
+    """
 
     rows: pl.DataFrame
     bad: pl.Series  # 1 for a quarantined row, 0 for a good one
     good: pl.DataFrame
     quarantined: pl.DataFrame
     failing: dict[str, int]
+    warned: dict[str, int]
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -56,6 +60,8 @@ def split(rows: pl.DataFrame, expectations: list[Expectation]) -> Split:
         pl.col(REASON).replace_strict(says, default=None, return_dtype=pl.String).alias(EXPECTATION), seen.alias(DETAIL)
     )
     quarantined = quarantined.select(list(QUARANTINE_SCHEMA))
+    kept = flags.filter(reasons.is_null())
+    warned = {e.reason: int(count) for e in expectations if e.severity == "warning" and (count := kept[e.reason].sum())}
     assert len(rows) == len(good) + len(quarantined), f"{len(rows)} rows in, {len(good)} good, {len(quarantined)} quarantined"
     bad = reasons.is_not_null().cast(pl.Int64).alias(BAD)
-    return Split(rows, bad, good, quarantined, failing)
+    return Split(rows, bad, good, quarantined, failing, warned)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,7 @@ class Suites:
         title = f"{batch}-{name}"
         asset = self.source.add_dataframe_asset(title)
         definition = asset.add_batch_definition_whole_dataframe(batch)
-        suite = self.context.suites.add(gx.ExpectationSuite(title))
-        for expectation in expectations:
-            suite.add_expectation(_translated(expectation))
+        suite = self.context.suites.add(gx.ExpectationSuite(title, expectations=[_translated(one) for one in expectations]))
         validation = self.context.validation_definitions.add(gx.ValidationDefinition(name=title, data=definition, suite=suite))
         checkpoint = self.context.checkpoints.add(
             gx.Checkpoint(
@@ -70,7 +69,9 @@ class Suites:
             )
         )
         table = to_pandas(frame, [*_columns(expectations, frame), *(name for name in (FILE, ROW) if name in frame.columns)])
-        result = checkpoint.run(batch_parameters={"dataframe": table}, run_id=RunIdentifier(run_name=batch))
+        result = checkpoint.run(
+            batch_parameters={"dataframe": table}, run_id=RunIdentifier(run_name=batch, run_time=datetime.now(UTC))
+        )
         (judged,) = result.run_results.values()
         by_reason = {found.expectation_config.meta["reason"]: found for found in judged.results}
         return [_outcome(expectation, by_reason[expectation.reason]) for expectation in expectations]
