@@ -102,12 +102,16 @@ def versions() -> str:
 
 
 def table(figures: dict[str, dict[str, dict[str, float]]]) -> list[str]:
-    head = "| events | who | CPU s | CPU s, net of imports | wall s | wall s, net | peak RSS MiB | CPU vs ours | net CPU vs ours |"
+    head = (
+        "| events | who | CPU s | CPU s, net of imports | wall s | wall s, net | peak RSS MiB | CPU vs ours | net CPU vs ours |"
+    )
     lines = [head, "|---|---|---|---|---|---|---|---|---|"]
     for events, peers in figures.items():
         for peer, row in peers.items():
             ratios = [f"{row[key] / peers['ours'][key]:.1f}x" for key in ("cpu_s", "net_cpu_s")]
-            lines.append(f"| {int(events):,} | {peer} | " + " | ".join(f"{v:,.1f}" for v in row.values()) + f" | {' | '.join(ratios)} |")
+            lines.append(
+                f"| {int(events):,} | {peer} | " + " | ".join(f"{v:,.1f}" for v in row.values()) + f" | {' | '.join(ratios)} |"
+            )
     return lines
 
 

@@ -44,7 +44,9 @@ def generate(folder: Path, events: int, seed: int = 1) -> int:
     return _write(folder, rng, time, session, item, sessions, num_items)
 
 
-def _write(folder: Path, rng: np.random.Generator, time: Array, session: Array, item: Array, sessions: int, num_items: int) -> int:
+def _write(
+    folder: Path, rng: np.random.Generator, time: Array, session: Array, item: Array, sessions: int, num_items: int
+) -> int:
     ids = rng.permutation(np.arange(1_000_000, 1_000_000 + 60 * num_items, 60))[:num_items]
     category_of = rng.integers(-CATEGORIES // 3, CATEGORIES, num_items)  # negative: null
     brand_of = np.where(rng.random(num_items) < 0.15, -1, rng.zipf(1.3, num_items) % BRANDS)

@@ -1,3 +1,4 @@
+# ruff: noqa: E402  the settings must stand before the imports
 """NVTabular's own session graph, as the Transformers4Rec tutorials write it: Categorify, LambdaOp, LogOp, Normalize,
 Groupby to lists, ListSlice; fitted on the training days.
 
@@ -86,7 +87,10 @@ cycles = (
 time = joined["timestamp"] >> ops.LambdaOp(nanoseconds, dtype=np.int64) >> ops.Rename(name="ts")
 LISTS = ["item_id", *TEXTS, "price", "item_age", "hour_sin", "hour_cos", "weekday_sin", "weekday_cos", "ts"]
 grouped = (joined["session_id"] + categories + price + age + cycles + time) >> ops.Groupby(
-    groupby_cols=["session_id"], sort_cols=["ts"], aggs={**{n: ["list"] for n in LISTS}, "item_id": ["list", "count"]}, name_sep="-"
+    groupby_cols=["session_id"],
+    sort_cols=["ts"],
+    aggs={**{n: ["list"] for n in LISTS}, "item_id": ["list", "count"]},
+    name_sep="-",
 )
 sliced = grouped[[f"{name}-list" for name in LISTS]] >> ops.ListSlice(-20)
 graph = (sliced + grouped["session_id", "item_id-count"]) >> ops.Filter(f=lambda df: df[df["item_id-count"] >= 2])

@@ -17,7 +17,8 @@ CODED = ["session_id", *TEXTS]
 COLUMNS = ["session_id", "item_id", "timestamp", "price", *TEXTS]
 
 parts = [
-    pd.read_parquet(file, columns=COLUMNS, partitioning=None, read_dictionary=CODED) for file in sorted(days.glob("day=*/*.parquet"))
+    pd.read_parquet(file, columns=COLUMNS, partitioning=None, read_dictionary=CODED)
+    for file in sorted(days.glob("day=*/*.parquet"))
 ]
 texts = {name: pd.api.types.union_categoricals([part[name] for part in parts]) for name in CODED}
 events = pd.concat([part.drop(columns=CODED) for part in parts], ignore_index=True)

@@ -31,7 +31,8 @@ train = events.lazy().filter(pl.col("split") == 0)
 items = train.group_by("item_id").agg(pl.col("timestamp").min().alias("first_seen")).sort("first_seen", "item_id")
 items = items.with_row_index("item", offset=1).collect()
 values = {
-    name: train.group_by(name).len().drop_nulls().sort("len", name, descending=[True, False]).select(name).collect() for name in TEXTS
+    name: train.group_by(name).len().drop_nulls().sort("len", name, descending=[True, False]).select(name).collect()
+    for name in TEXTS
 }
 position = pl.int_range(pl.len()).over("session")
 plan = events.lazy().filter(pl.col("length") - position <= 20).join(items.lazy(), on="item_id", maintain_order="left")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipelines.columns import ITEM, SESSION, TIME
+from pipelines.columns import ITEM, SESSION, TIME, USER
 from pipelines.etl import events, files, sessionize, vocabulary
 from pipelines.etl.engine import Engine, choose
 from pipelines.etl.events import Events
@@ -45,9 +45,10 @@ class Log:
 
 @dataclass
 class Sessions:
-    """rows: INDEX, TIME, PRICE, SESSION, (USER), coded columns, by session; parts: the split of each session."""
+    """rows: INDEX, TIME, PRICE, coded columns, by session; of each session owners (SESSION, USER) and parts (its split)."""
 
     rows: pl.DataFrame
+    owners: pl.DataFrame
     offsets: Array
     parts: Array
     vocabulary: pl.DataFrame
@@ -69,7 +70,7 @@ def build(etl: EtlParams, split: SplitParams) -> Report:
     summary = _summary(sessions, read, log)
     with log.step("write"):
         files.empty_folder()
-        files.write_sessions(sessions.rows, sessions.offsets, sessions.parts, sessions.vocabulary, read)
+        files.write_sessions(sessions.rows, sessions.owners, sessions.offsets, sessions.parts, sessions.vocabulary, read)
     texts = {name: read.texts[name].to_list() for name in events.CODED}
     first_seen = _by_index(sessions.vocabulary[vocabulary.FIRST_SEEN].to_physical())
     longest = int(np.diff(sessions.offsets).max())
@@ -93,8 +94,8 @@ def _noted(engine: Engine, lacks: str) -> str:
 
 def _sessions(read: Events, etl: EtlParams, split: SplitParams, engine: Engine, log: Log) -> Sessions:
     """Sorted, without repeats, cut, split, looked up in the grown vocabulary, long enough and not too long."""
-    frame, log.dropped["no_session"] = sessionize.assign(read.frame, etl, len(read.texts.get(SESSION, ())))
-    before, plan = frame.height, sessionize.distinct(sessionize.ordered(frame.lazy()), etl.deduplicate)
+    assigned, log.dropped["no_session"] = sessionize.assign(read.frame, etl, len(read.texts.get(SESSION, ())))
+    before, plan = assigned.height, sessionize.distinct(sessionize.ordered(assigned.lazy()), etl.deduplicate)
     frame = engine.collect(plan, "sort", events=before)
     log.dropped["repeat"], before = before - frame.height, frame.height
     frame = engine.collect(sessionize.long_enough(frame.lazy(), etl.min_session_length), "cut", events=before)
@@ -116,7 +117,9 @@ def _sessions(read: Events, etl: EtlParams, split: SplitParams, engine: Engine, 
     log.dropped["unseen_item"] = sum(log.unseen.values())
 
     firsts = frame[FIRST].to_numpy()[edges[[VALID, TEST]]]
-    frame = frame.drop(ITEM).with_columns(index).filter(~pl.Series(missing))
+    frame = frame.drop(ITEM).with_columns(index)
+    if missing.any():
+        frame = frame.filter(~pl.Series(missing))
     lengths = np.diff(np.append(_begins(frame), frame.height))
     short = lengths < etl.min_session_length
     log.dropped["short_session"] += int(lengths[short].sum())
@@ -130,7 +133,8 @@ def _sessions(read: Events, etl: EtlParams, split: SplitParams, engine: Engine, 
     counts = np.bincount(training, minlength=words.height + 1)[1:]
     words = words.with_columns(pl.Series(vocabulary.COUNT, counts, pl.Int64))
     offsets = np.append(begins, frame.height).astype(np.int64)
-    return Sessions(frame.drop(FIRST), offsets, parts, words, words.height - known.height, split.by)
+    owners = assigned.select(name for name in (SESSION, USER) if name in assigned.columns)[frame[FIRST].to_numpy()[begins]]
+    return Sessions(frame.drop(FIRST), owners, offsets, parts, words, words.height - known.height, split.by)
 
 
 def _begins(frame: pl.DataFrame) -> Array:

@@ -113,14 +113,15 @@ def _in_time_order(frame: pl.DataFrame, files: pl.Series) -> pl.DataFrame:
     """Rows by time, file, row. Most sources write them so: then a comparison is all it costs."""
     rank = np.empty(max(1, len(files)), np.uint32)
     rank[files.arg_sort().to_numpy()] = np.arange(len(files), dtype=np.uint32)
-    time = frame[TIME].to_numpy()
+    time, file, row = (frame[name].to_numpy() for name in (TIME, FILE, ROW))
     if (time[1:] >= time[:-1]).all():
+        if len(files) == 1 and (row[1:] > row[:-1]).all():
+            return frame
         ties = np.flatnonzero(time[1:] == time[:-1])
-        file, row = frame[FILE].to_numpy(), frame[ROW].to_numpy()
         here, then = (rank[file[rows]].astype(np.int64) << 40 | row[rows] for rows in (ties, ties + 1))
         if (then > here).all():
             return frame
-    return frame.with_columns(pl.Series(FILE, rank[frame[FILE].to_numpy()])).sort(TIME, FILE, ROW)
+    return frame.with_columns(pl.Series(FILE, rank[file])).sort(TIME, FILE, ROW)
 
 
 def item_keys(files: list[Path]) -> pl.DataFrame | None:

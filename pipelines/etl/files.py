@@ -59,7 +59,9 @@ def write_values(column: str, kept: list[tuple[str, int]], rare: list[tuple[str,
     table(frame, f"values/{column}")
 
 
-def write_sessions(rows: pl.DataFrame, offsets: Array, parts: Array, vocabulary: pl.DataFrame, read: Events) -> None:
+def write_sessions(
+    rows: pl.DataFrame, owners: pl.DataFrame, offsets: Array, parts: Array, vocabulary: pl.DataFrame, read: Events
+) -> None:
     """Everything but the model columns; the raw columns they are made of go to WORK."""
     columns, work = ETL / "columns", ETL / "work"
     item = rows[INDEX].to_numpy()
@@ -73,7 +75,7 @@ def write_sessions(rows: pl.DataFrame, offsets: Array, parts: Array, vocabulary:
     save("split", parts, ETL)
     table(vocabulary, "vocabulary")
     table(_items(rows, read, vocabulary.height), "items")
-    table(_session_ids(rows, offsets, read), "session_ids")
+    table(_session_ids(owners, rows[TIME].gather(offsets[:-1]), read), "session_ids")
 
 
 def _items(rows: pl.DataFrame, read: Events, num_items: int) -> pl.DataFrame:
@@ -90,15 +92,15 @@ def _items(rows: pl.DataFrame, read: Events, num_items: int) -> pl.DataFrame:
     return pl.DataFrame({INDEX: index, **out, PRICE: pl.Series(latest_price[1:]).fill_nan(None).cast(pl.Float64)})
 
 
-def _session_ids(rows: pl.DataFrame, offsets: Array, read: Events) -> pl.DataFrame:
+def _session_ids(owners: pl.DataFrame, start: pl.Series, read: Events) -> pl.DataFrame:
     """session, session_id (null where it was cut by user), user_id (null where it was not read), start."""
-    first = rows[offsets[:-1]]
     texts: dict[str, pl.Series] = {}
     for name in (SESSION, USER):
         if name in read.texts:
-            code = first[name]
+            code = owners[name]
             texts[name] = read.texts[name].gather(code.set(code >= len(read.texts[name]), None))
         else:
-            texts[name] = pl.Series([None], dtype=pl.String).new_from_index(0, first.height)
-    start = first[TIME].cast(pl.Datetime("us", "UTC"))
-    return pl.DataFrame({"session": pl.int_range(first.height, dtype=pl.Int64, eager=True), **texts, "start": start})
+            texts[name] = pl.Series([None], dtype=pl.String).new_from_index(0, len(start))
+    return pl.DataFrame(
+        {"session": pl.int_range(len(start), dtype=pl.Int64, eager=True), **texts, "start": start.cast(pl.Datetime("us", "UTC"))}
+    )

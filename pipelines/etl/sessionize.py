@@ -46,13 +46,14 @@ def assign(events: pl.DataFrame, etl: EtlParams, given: int) -> tuple[pl.DataFra
 
 
 def ordered(events: pl.LazyFrame) -> pl.LazyFrame:
-    """Rows by session start, session, time, with the key FIRST."""
-    key = pl.col(FIRST).cast(pl.UInt64) * 2**32 + pl.col(_ROW)
+    """Rows by session start, session, time, with the key FIRST, which leads back to SESSION and USER."""
+    first = pl.col(_ROW).min().over(SESSION).cast(pl.UInt64)
     return (
         events.with_row_index(_ROW)
-        .with_columns(pl.col(_ROW).min().over(SESSION).alias(FIRST))
-        .with_columns(key.alias(_ROW))
+        .with_columns((first * 2**32 + pl.col(_ROW)).alias(_ROW))
+        .drop(SESSION, USER, strict=False)
         .sort(_ROW)
+        .with_columns((pl.col(_ROW) // 2**32).cast(pl.UInt32).alias(FIRST))
         .drop(_ROW)
     )
 

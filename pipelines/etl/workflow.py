@@ -39,6 +39,8 @@ MADE: dict[str, type] = {
     **dict.fromkeys(operators.Cycle.NAMES, np.float32),
 }
 """What it makes."""
+SAMPLE = 1_000
+"""Events of the first partition: NVTabular transforms it more than once, only to learn the dtypes."""
 CONNECT_S = 10
 """How long a Dask scheduler may take to answer."""
 
@@ -103,7 +105,11 @@ def make(
     with _cluster(scheduler) as client:
         with warnings.catch_warnings(), np.errstate(invalid="ignore"):  # a constant's variance may come out below 0
             warnings.filterwarnings("ignore", message="Initializing an NVTabular Dataset in CPU mode")
-            workflow.fit(_dataset(columns, _ranges(0, training_events, partition_events)))
+            workflow.fit(
+                _dataset(
+                    columns, _ranges(0, min(SAMPLE, training_events), SAMPLE) + _ranges(SAMPLE, training_events, partition_events)
+                )
+            )
         stds = _settle(normalize)
         rows = _ranges(0, columns.events, partition_events)
         columns.create()

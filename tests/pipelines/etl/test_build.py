@@ -41,14 +41,14 @@ def test_sessions_lie_flat_by_start_and_time(window: Window) -> None:
 
 def test_every_row_is_in_the_output_or_has_a_reason(window: Window) -> None:
     rows = (
-        session("a", [13, 11, 12, 13], 0),
+        session("a", [13, 12, 13, 12], 0),
         session("b", [12, 77], 0),  # 77 has too little support, then b is too short
         session("e", [11], 1),  # too short
         session(None, [11], 1, user_id=None),  # no session
         session("g", [11, 12], 1, event_type="remove"),  # not a kept type
         session("h", [11, 11], 1, source_row=1),
-        session("c", [13, 88, 11], 2),  # 88 was never seen
-        session("d", [11, 13, 99, 12], 3),  # 99 was never seen
+        session("c", [13, 88, 12], 2),  # 88 was never seen
+        session("d", [12, 13, 99, 12], 3),  # 99 was never seen
     )
     rows[5][1]["timestamp"] = rows[5][0]["timestamp"]  # h: a repeat, then too short
     report, made = window(*rows, deduplicate="same_second", min_item_support=1, max_session_length=3)
