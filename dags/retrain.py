@@ -1,7 +1,5 @@
 """retrain: raw click events become the model that Triton serves."""
 
-from datetime import datetime
-
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, chain
 
 import form
@@ -10,8 +8,7 @@ from tasks import ROOT, action, review, stage, stages
 with DAG(
     dag_id="retrain",
     description="raw events > validate > etl > train > evaluate > register > gate > review > promote",
-    schedule=CronTriggerTimetable("0 5 * * *", timezone="UTC"),
-    start_date=datetime(2026, 1, 1),
+    schedule=CronTriggerTimetable("0 5 * * *", timezone="UTC"),  # no start date: unpausing does not run yesterday
     catchup=False,
     max_active_runs=1,
     params=form.params(),

@@ -1,7 +1,5 @@
 """rollback: the previous model serves again. One click, no training."""
 
-from datetime import datetime
-
 from airflow.sdk import DAG, Asset
 
 from tasks import ROOT, action
@@ -10,7 +8,6 @@ with DAG(
     dag_id="rollback",
     description="back to the previous champion",
     schedule=None,
-    start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
     tags=["nextclick"],

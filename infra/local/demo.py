@@ -37,7 +37,7 @@ def main(words: list[str]) -> int:
     arguments.add_argument("--raw", help="raw files: a file, a folder, or several separated by spaces")
     arguments.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting, as in the trigger form")
     given = arguments.parse_args(words)
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     begin = time.monotonic()
 
     values = overrides(given.source, given.raw, given.set)

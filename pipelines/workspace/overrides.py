@@ -39,7 +39,7 @@ def dotted(values: dict[str, Any], prefix: str = "") -> list[str]:
     """Every setting by its dotted name."""
     names = []
     for key, value in values.items():
-        names += dotted(value, f"{prefix}{key}.") if isinstance(value, dict) and value else [f"{prefix}{key}"]
+        names += dotted(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
     return names
 
 
