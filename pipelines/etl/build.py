@@ -95,6 +95,7 @@ def _noted(engine: Engine, lacks: str) -> str:
 def _sessions(read: Events, etl: EtlParams, split: SplitParams, engine: Engine, log: Log) -> Sessions:
     """Sorted, without repeats, cut, split, looked up in the grown vocabulary, long enough and not too long."""
     assigned, log.dropped["no_session"] = sessionize.assign(read.frame, etl, len(read.texts.get(SESSION, ())))
+    assigned = sessionize.with_first(assigned)
     before, plan = assigned.height, sessionize.distinct(sessionize.ordered(assigned.lazy()), etl.deduplicate)
     frame = engine.collect(plan, "sort", events=before)
     log.dropped["repeat"], before = before - frame.height, frame.height

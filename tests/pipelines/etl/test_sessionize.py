@@ -17,7 +17,7 @@ def events(*rows: tuple[int | None, int, int, int]) -> pl.DataFrame:
 
 
 def ordered(*rows: tuple[int | None, int, int, int]) -> pl.LazyFrame:
-    return sessionize.ordered(events(*rows).lazy())
+    return sessionize.ordered(sessionize.with_first(events(*rows)).lazy())
 
 
 def items(frame: pl.LazyFrame) -> list[int]:
