@@ -50,7 +50,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "SCHEDULER": {"SCHEDULER_HEARTBEAT_SEC": 1},
         "DAG_PROCESSOR": {
             "REFRESH_INTERVAL": 5,
-            "MIN_FILE_PROCESS_INTERVAL": 5,
+            "MIN_FILE_PROCESS_INTERVAL": 30,
             "PARSING_PROCESSES": 1,
             "PRINT_STATS_INTERVAL": 0,
         },
