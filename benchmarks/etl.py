@@ -121,6 +121,7 @@ def main() -> None:
     arguments.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     arguments.add_argument("--repeat", type=int, default=3)
     arguments.add_argument("--folder", type=Path, default=ROOT / "var" / "bench" / "etl", help="data and outputs; kept")
+    arguments.add_argument("--reuse", nargs="+", choices=PEERS, default=[], help="figures and outputs of an earlier run here")
     chosen = arguments.parse_args()
     peers = ["ours", *(peer for peer in PEERS if peer in chosen.peers and peer != "ours" and installed(peer))]
     figures: dict[str, dict[str, dict[str, float]]] = {}
@@ -134,14 +135,21 @@ def main() -> None:
             (days / "done").touch()
         rows: dict[str, dict[str, float]] = {}
         for peer in peers:
-            runs = [measure(peer, days, folder / peer) for _ in range(1 if peer == "nvtabular_graph" else chosen.repeat)]
-            rows[peer] = best(runs)
+            kept = folder / f"{peer}.json"
+            if peer in chosen.reuse and kept.exists():
+                rows[peer] = json.loads(kept.read_text())
+            else:
+                times = 1 if peer == "nvtabular_graph" else chosen.repeat
+                rows[peer] = best([measure(peer, days, folder / peer) for _ in range(times)])
+                kept.write_text(json.dumps(rows[peer]))
             print(f"{events:,} {peer}: {json.dumps(rows[peer])}", flush=True)
             if peer != "ours":
                 print(compare(peer, folder / "ours", folder / peer), flush=True)
         figures[str(events)] = rows
     print(f"\n{machine()}; {dt.date.today()}; Python {platform.python_version()}, {versions()}; best of {chosen.repeat}\n")
     print("\n".join(table(figures)))
+    if chosen.reuse:
+        print(f"figures of an earlier run on the same data: {', '.join(chosen.reuse)}")
     left_out = [peer for peer in PEERS if peer not in peers]
     print(f"left out: {', '.join(left_out) or 'none'}")
     print(json.dumps({"benchmark": "etl", "machine": machine(), "figures": figures, "ratios": ratios(figures)}))

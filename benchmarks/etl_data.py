@@ -37,7 +37,7 @@ def generate(folder: Path, events: int, seed: int = 1) -> int:
     order = np.argsort(time, kind="stable")
     time, session = time[order], session[order]
 
-    num_items = max(1000, int(events**0.5 * 20))
+    num_items = min(int(events**0.5 * 20), events // (2 * DAYS))  # all of them on the first day
     weight = 1 / np.arange(1, num_items + 1) ** 0.9
     item = np.searchsorted(np.cumsum(weight / weight.sum()), rng.random(len(time))).clip(0, num_items - 1)
     item[:num_items] = rng.permutation(num_items)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import etl as side_by_side  # noqa: E402
-import etl_data  # noqa: E402
-from etl_peers import outputs  # noqa: E402
+import etl as side_by_side
+import etl_data
+from etl_peers import outputs
 
 
 def main() -> None:
