@@ -6,6 +6,7 @@ The only module that knows the library. Ephemeral context, pandas engine, one ba
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,8 +48,9 @@ class Suites:
         self.folder = folder
         self.context = gx.get_context(mode="ephemeral")
         self.context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        for site in list(self.context.get_site_names()):
-            self.context.delete_data_docs_site(site)
+        for name, site in dict(self.context.variables.data_docs_sites).items():
+            self.context.delete_data_docs_site(name)
+            shutil.rmtree(site["store_backend"]["base_directory"], ignore_errors=True)  # made unasked, in the temporary folder
         store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.resolve())}
         index = {"class_name": "DefaultSiteIndexBuilder"}
         self.context.add_data_docs_site(SITE, {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index})
