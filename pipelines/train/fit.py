@@ -46,7 +46,8 @@ class Fit:
     history: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
-    padding_share: float = 0.0
+    padding_share: float | None = None
+    """Share of the places in the batches that hold no event; None for counting models, which are not cut into batches."""
     train_seconds: float = 0.0
 
 

@@ -102,7 +102,7 @@ def count(model: CountingModel, data: Sessions) -> Fit:
     rate = int(batch.lengths.sum()) / max(seconds, 1e-9)
     measured = validate(model, data, sessions_to_validate(data, VALID))
     row = Epoch(1, float("nan"), measured["mrr_at_20"], measured["recall_at_20"], rate)
-    return Fit([row], 1, measured, 1 - int(batch.lengths.sum()) / batch.items.numel(), seconds)
+    return Fit([row], 1, measured, None, seconds)
 
 
 def choose_device(train: TrainParams) -> torch.device:
@@ -114,10 +114,14 @@ def choose_device(train: TrainParams) -> torch.device:
 
 
 def notes(result: Fit, device: torch.device) -> list[str]:
-    best, measured = result.best_epoch, result.metrics
+    measured, rate = result.metrics, f"{result.history[-1].events_per_s:,.0f} events/s"
+    if result.padding_share is None:
+        how = [f"counted on {device}, {rate}"]
+    else:
+        how = [f"trained on {device}, {rate}, share of padding {result.padding_share:.1%}"]
+        how.append(f"best epoch {result.best_epoch} of {len(result.history)}")
     return [
-        f"trained on {device}, {result.history[-1].events_per_s:,.0f} events/s, share of padding {result.padding_share:.1%}",
-        f"best epoch {best} of {len(result.history)}",
+        *how,
         f"validation MRR@20 {measured['mrr_at_20']:.4f}, Recall@20 {measured['recall_at_20']:.4f}",
     ]
 
