@@ -1,14 +1,15 @@
 """What NVTabular 23.8 needs to run with today's dask, pandas and torch. Import it before any of dask, merlin, nvtabular.
 
 - dask's query planner and its string conversion are off: merlin-core builds its own graphs on plain pandas frames.
-- merlin imports torch and tensorflow only to know the names of their dtypes; that doubles the import time, so they are
-  hidden while it is imported.
+- merlin imports torch, tensorflow and tritonclient only to know the names of their dtypes, dask imports scipy for array
+  functions nobody calls here; both can do without, and that more than halves the import, so they are hidden meanwhile.
 - Not used, because of their bugs or their cost (see docs/decisions): list columns, Groupby, ListSlice, Categorify,
   JoinGroupby, to_parquet(partition_on), Workflow.save (cloudpickle).
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -18,7 +19,7 @@ from types import ModuleType
 
 ENVIRONMENT = {"DASK_DATAFRAME__QUERY_PLANNING": "False", "DASK_DATAFRAME__CONVERT_STRING": "False"}
 """What each process needs that computes NVTabular graphs, Dask workers too."""
-HIDDEN = ("torch", "tensorflow")
+HIDDEN = ("torch", "tensorflow", "scipy", "tritonclient")
 
 os.environ.update(ENVIRONMENT)
 
@@ -36,7 +37,20 @@ def _hidden(names: tuple[str, ...]) -> Iterator[None]:
         sys.modules.update(kept)  # type: ignore[arg-type]
 
 
-with _hidden(HIDDEN), warnings.catch_warnings():
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Imports make a million lasting objects: looking through them for garbage, then and at exit, costs a CPU second."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
+
+
+with _without_collector(), _hidden(HIDDEN), warnings.catch_warnings():
     warnings.simplefilter("ignore")  # missing dtype mappings, "CPU mode is experimental"
     import dask
     import nvtabular  # noqa: F401
