@@ -109,7 +109,7 @@ def name(task: dict[str, Any]) -> str:
 
 def line(task: dict[str, Any], report: dict[str, Any]) -> str:
     """One line for a task that ended: state, seconds, what it read, wrote and dropped."""
-    counts = [f"{word} {listed(report[word])}" for word in ("read", "wrote", "dropped") if word in report]
+    counts = [f"{word} {listed(report[word])}" for word in ("read", "wrote", "dropped") if report.get(word)]
     if report.get("result", {}).get("changed") is False:
         counts = ["nothing changed: skipped by DVC"]
     if "summary" in report.get("result", {}):
@@ -117,13 +117,13 @@ def line(task: dict[str, Any], report: dict[str, Any]) -> str:
     return f"  {name(task):28} {MARKS.get(task['state'], task['state']):>18} {task['duration'] or 0:6.1f} s   {'; '.join(counts)}"
 
 
-def listed(counts: dict[str, int], most: int = 4) -> str:
+def listed(counts: dict[str, int], most: int = 5) -> str:
     """Counts by name, the largest first where there are many."""
     named = [f"{count:,} {what}" for what, count in counts.items()]
     if len(counts) > most:
         largest = sorted(counts.items(), key=lambda one: -one[1])[:most]
         named = [f"{count:,} {what}" for what, count in largest]
-        named.append(f"{sum(counts.values()) - sum(count for _, count in largest):,} of {len(counts) - most} other kinds")
+        named.append(f"{sum(counts.values()) - sum(count for _, count in largest):,} for {len(counts) - most} other reasons")
     return ", ".join(named)
 
 
