@@ -1,8 +1,8 @@
 """What NVTabular 23.8 needs to run with today's dask, pandas and torch. Import it before any of dask, merlin, nvtabular.
 
 - dask's query planner and its string conversion are off: merlin-core builds its own graphs on plain pandas frames.
-- merlin imports torch, tensorflow and tritonclient only to know the names of their dtypes, dask imports scipy for array
-  functions nobody calls here; both can do without, and that more than halves the import, so they are hidden meanwhile.
+- merlin imports torch, tensorflow and tritonclient only to know the names of their dtypes, dask imports scipy.fftpack for
+  functions nobody calls here; both can do without, and that halves the import, so they are hidden meanwhile.
 - Not used, because of their bugs or their cost (see docs/decisions): list columns, Groupby, ListSlice, Categorify,
   JoinGroupby, to_parquet(partition_on), Workflow.save (cloudpickle).
 """
@@ -19,7 +19,7 @@ from types import ModuleType
 
 ENVIRONMENT = {"DASK_DATAFRAME__QUERY_PLANNING": "False", "DASK_DATAFRAME__CONVERT_STRING": "False"}
 """What each process needs that computes NVTabular graphs, Dask workers too."""
-HIDDEN = ("torch", "tensorflow", "scipy", "tritonclient")
+HIDDEN = ("torch", "tensorflow", "tritonclient", "scipy.fftpack")
 
 os.environ.update(ENVIRONMENT)
 
