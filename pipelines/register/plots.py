@@ -35,7 +35,8 @@ def learning(epochs: pl.DataFrame, path: Path, name: str) -> None:
     loss = axes.twinx()
     loss.plot(epochs["epoch"], epochs["train_loss"], color="tab:orange", marker=".", label="training loss")
     loss.set_ylabel("training loss")
-    axes.figure.legend(loc="lower right", bbox_to_anchor=(0.88, 0.15))
+    axes.set_xticks(epochs["epoch"].to_list()[:: max(1, len(epochs) // 10)])
+    axes.figure.legend(loc="outside lower center", ncols=2)
     save()
 
 

@@ -71,7 +71,7 @@ def work(register: RegisterParams) -> Report:
         )
     return Report(
         read={"models": len(valid), "test sessions": len(request)},
-        wrote={"files of the package": len(manifest.hashes(PACKAGE)), "versions": int(is_new)},
+        wrote={"files of the package": len(version.hashes), "versions": int(is_new)},
         notes=notes,
         result={
             "name": name,
@@ -124,7 +124,7 @@ def pack(
     first, last = lineage.days()
     summary = sessions.read_json(ETL / "summary.json")
     facts = {
-        "Data": f"sessions from {first} to {last} (UTC); {summary['sessions']}",
+        "Data": f"sessions from {first} to {last} (UTC): {', '.join(f'{n:,} {part}' for part, n in summary['sessions'].items())}",
         "Items": f"{served.model.features.num_items:,}",
         "Parameters": f"{sum(value.numel() for value in served.model.state_dict().values()):,} numbers",
         "Session": f"the {length} most recent events; {answers} answers",
