@@ -38,6 +38,7 @@ def main(words: list[str]) -> int:
     arguments.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting, as in the trigger form")
     given = arguments.parse_args(words)
     console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, 120)
     begin = time.monotonic()
 
     values = overrides(given.source, given.raw, given.set)

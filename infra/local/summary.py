@@ -84,15 +84,17 @@ def pages(run: str, workspace: Path, passwords: dict[str, str], console: Console
     s = settings()
     page = f"{s.airflow_url}/pages/{workspace.name}/data"
     version = json.loads((workspace / paths.REGISTER / "version.json").read_text())
-    table = Table(show_header=False, box=None, title="pages", title_justify="left")
-    table.add_row("Airflow, this run", f"{s.airflow_url}/dags/retrain/runs/{run}")
-    table.add_row("  log in as", f"admin / {passwords['admin']}   (all users: {s.var / 'airflow' / 'passwords.json'})")
-    table.add_row("Data Docs", f"{page}/docs/index.html")
-    table.add_row("Decision", f"{page}/gate/decision.md")
-    table.add_row("MLflow, model version", version["mlflow_url"])
-    table.add_row(
-        "Triton", f"http://{s.triton_url}/v2/models/{version['model']}  metrics: http://127.0.0.1:{s.triton_metrics_port}/metrics"
-    )
-    table.add_row("workspace of the run", str(workspace))
-    table.add_row("", "`make status` shows the services, `make down` stops them")
-    console.print(table)
+    rows = {
+        "Airflow, this run": f"{s.airflow_url}/dags/retrain/runs/{run}",
+        "  log in as": f"admin / {passwords['admin']}   (all users: {s.var / 'airflow' / 'passwords.json'})",
+        "Data Docs": f"{page}/docs/index.html",
+        "Decision": f"{page}/gate/decision.md",
+        "MLflow, model version": version["mlflow_url"],
+        "Triton": f"http://{s.triton_url}/v2/models/{version['model']}",
+        "Triton's metrics": f"http://127.0.0.1:{s.triton_metrics_port}/metrics",
+        "workspace of the run": str(workspace),
+    }
+    console.print("\npages")
+    for name, value in rows.items():
+        console.print(f"  {name:22} {value}")
+    console.print("\n`make status` shows the services, `make down` stops them")

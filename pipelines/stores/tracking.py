@@ -42,6 +42,11 @@ class Run:
     def __init__(self, run_id: str) -> None:
         self.id = run_id
 
+    @property
+    def url(self) -> str:
+        """The run's page."""
+        return f"{settings().mlflow_url}/#/experiments/{experiment_id()}/runs/{self.id}"
+
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         from mlflow.entities import Metric
 

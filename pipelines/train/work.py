@@ -65,7 +65,10 @@ def work(train: TrainParams, name: str) -> Report:
     )
     timings = {"train_s": result.train_seconds, "total_s": time.monotonic() - begin}
     rate = result.history[-1].events_per_s
-    write_json(folder / "run.json", {"mlflow_run_id": run.id, "device": str(device), "events_per_s": rate, **timings})
+    write_json(
+        folder / "run.json",
+        {"mlflow_run_id": run.id, "mlflow_url": run.url, "device": str(device), "events_per_s": rate, **timings},
+    )
     return Report(
         read={"training sessions": len(data.of(TRAINING)), "validation sessions": len(data.of(VALID))},
         wrote={"numbers of weights": sum(value.numel() for value in model.state_dict().values())},
