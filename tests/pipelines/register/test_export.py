@@ -14,6 +14,7 @@ import yaml
 from models.core import registry
 from models.core.base import CountingModel, Features, SessionModel
 from models.core.batch import SessionBatch
+from models.core.config import Config
 from pipelines.errors import DataError
 from pipelines.register import export
 from pipelines.stores.answers import NO_ITEM, Answers, Graph, differences
@@ -47,7 +48,7 @@ class FirstItem(SessionModel):
 
 def echo(vocabulary: pl.DataFrame, folder: Path, num_answers: int = K) -> Graph:
     features = Features(num_items=len(vocabulary), max_session_length=LENGTH)
-    export.export(export.served(FirstItem(None, features), vocabulary, num_answers), folder / "model.onnx")  # type: ignore[arg-type]
+    export.export(export.served(FirstItem(Config(), features), vocabulary, num_answers), folder / "model.onnx")
     return Graph(folder / "model.onnx")
 
 
