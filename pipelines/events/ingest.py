@@ -123,6 +123,12 @@ class Reading:
     def summary(self) -> dict[str, object]:
         dates = self.days.dates()
         newest = None if self.events.source == "simulate" else tomorrow()
+        if newest and min(dates) > newest:
+            raise DataError(
+                "every time is in the future",
+                f"days {min(dates)} to {max(dates)}, today is {newest - timedelta(days=1)} (UTC)",
+                "correct this machine's clock, or the times (with source mapped: events.mapped.time_format)",
+            )
         first, last = window.derived(dates, self.events.stray_share, self.events.stray_gap_days, newest)
         return {
             "source": self.events.source,

@@ -182,7 +182,7 @@ class ItemHashes:
 
     def fill(self, frame: pl.DataFrame) -> pl.DataFrame:
         """ITEM from ITEM_KEY."""
-        keys = frame[ITEM_KEY].drop_nulls().unique().to_list()
+        keys = frame[ITEM_KEY].drop_nulls().unique(maintain_order=True).to_list()
         ids = [item_hash(key) for key in keys]
         for key, number in zip(keys, ids, strict=True):
             if self.texts.setdefault(number, key) != key:

@@ -12,9 +12,11 @@ def derived(
     """First and last day that carry the data.
 
     Days form runs, with gaps of at most that many days in a run. A run with less than that share of all rows is a
-    handful of wrong dates: outside. newest: no later day can be in, unless there is no other.
+    handful of wrong dates: outside. newest: no later day can be in. ValueError if that leaves no day.
     """
-    possible = {day: rows for day, rows in rows_per_day.items() if newest is None or day <= newest} or rows_per_day
+    possible = {day: rows for day, rows in rows_per_day.items() if newest is None or day <= newest}
+    if not possible:
+        raise ValueError(f"no day up to {newest}")
     runs: list[list[date]] = []
     for day in sorted(possible):
         if runs and (day - runs[-1][-1]).days <= stray_gap_days:

@@ -70,8 +70,13 @@ def with_summary(good: pl.DataFrame, seen: pl.Series) -> pl.DataFrame:
 
 
 def to_pandas(frame: pl.DataFrame, columns: Iterable[str]) -> object:
-    """For GX: whole numbers stay whole where there are nulls (pandas would make them floats)."""
+    """For GX: whole numbers stay whole where there are nulls (pandas would make them floats).
+
+    Texts of few values go as categories: GX passes over every text many times.
+    """
+    few = [pl.col(name).cast(pl.Categorical) for name in (EVENT, CATEGORY, BRAND, DAY, PARSE_ERROR)]
     chosen = frame.select(list(dict.fromkeys(columns)))
+    chosen = chosen.with_columns(one for one in few if one.meta.output_name() in chosen.columns)
     table = chosen.to_pandas()
     for name, kind in chosen.schema.items():
         if kind == pl.Int64 and chosen[name].null_count():

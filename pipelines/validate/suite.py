@@ -5,6 +5,7 @@ The only module that knows the library. Ephemeral context, pandas engine, one ba
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterable
@@ -22,7 +23,6 @@ import great_expectations.expectations as known
 from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
-from pipelines.columns import FILE, ROW
 from pipelines.validate.expectations import Expectation
 from pipelines.validate.frame import to_pandas
 
@@ -42,45 +42,51 @@ class Outcome:
 
 
 class Suites:
-    """A fresh context whose Data Docs go into `folder`."""
+    """Judges frames, and writes a Data Docs page for each into `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.context = gx.get_context(mode="ephemeral")
-        self.context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        for name, site in dict(self.context.variables.data_docs_sites).items():
-            self.context.delete_data_docs_site(name)
-            shutil.rmtree(site["store_backend"]["base_directory"], ignore_errors=True)  # made unasked, in the temporary folder
-        store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.resolve())}
-        index = {"class_name": "DefaultSiteIndexBuilder"}
-        self.context.add_data_docs_site(SITE, {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index})
-        self.source = self.context.data_sources.add_pandas("events")
 
     def run(self, name: str, batch: str, frame: pl.DataFrame, expectations: list[Expectation]) -> list[Outcome]:
-        """Judge one frame. name: of the suite (rows, day, run); batch: the day. Every expectation gets an outcome."""
+        """Judge one frame. name: of the suite (rows, day, days); batch: the day. Every expectation gets an outcome.
+
+        Each frame has a context of its own: a context keeps every frame it was given, and a month would not fit in memory.
+        """
+        context = self._context()
         title = f"{batch}-{name}"
-        asset = self.source.add_dataframe_asset(title)
+        asset = context.data_sources.add_pandas("events").add_dataframe_asset(title)
         definition = asset.add_batch_definition_whole_dataframe(batch)
-        suite = self.context.suites.add(gx.ExpectationSuite(title, expectations=[_translated(one) for one in expectations]))
-        validation = self.context.validation_definitions.add(gx.ValidationDefinition(name=title, data=definition, suite=suite))
-        checkpoint = self.context.checkpoints.add(
+        suite = context.suites.add(gx.ExpectationSuite(title, expectations=[_translated(one) for one in expectations]))
+        validation = context.validation_definitions.add(gx.ValidationDefinition(name=title, data=definition, suite=suite))
+        checkpoint = context.checkpoints.add(
             gx.Checkpoint(
                 name=title,
                 validation_definitions=[validation],
                 result_format={"result_format": "BASIC", "partial_unexpected_count": SAMPLES},
             )
         )
-        table = to_pandas(frame, [*_columns(expectations, frame), *(name for name in (FILE, ROW) if name in frame.columns)])
+        table = to_pandas(frame, _columns(expectations, frame))
         result = checkpoint.run(
             batch_parameters={"dataframe": table}, run_id=RunIdentifier(run_name=batch, run_time=datetime.now(UTC))
         )
         (judged,) = result.run_results.values()
         by_reason = {found.expectation_config.meta["reason"]: found for found in judged.results}
+        context.build_data_docs([SITE])
+        del context, checkpoint, table
+        gc.collect()
         return [_outcome(expectation, by_reason[expectation.reason]) for expectation in expectations]
 
-    def build(self) -> None:
-        """Write the pages of all that ran."""
-        self.context.build_data_docs([SITE])
+    def _context(self) -> Any:
+        """Ephemeral, quiet, its pages in our folder."""
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        for name, site in dict(context.variables.data_docs_sites).items():
+            context.delete_data_docs_site(name)
+            shutil.rmtree(site["store_backend"]["base_directory"], ignore_errors=True)  # made unasked, in the temporary folder
+        store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(self.folder.resolve())}
+        index = {"class_name": "DefaultSiteIndexBuilder"}
+        context.add_data_docs_site(SITE, {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index})
+        return context
 
 
 def _translated(expectation: Expectation) -> Any:

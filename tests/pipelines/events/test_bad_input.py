@@ -167,3 +167,14 @@ def test_a_line_that_is_no_json_is_kept_and_named(raw: Raw, ingest: Ingest, writ
 def test_no_row_inside_the_days_asked_for(raw: Raw, ingest: Ingest, header: str, row: str) -> None:
     raw("a.csv", header + row)
     refused(ingest, "no row is inside the window", first_day="2020-01-01")
+
+
+def test_every_time_in_the_future(raw: Raw, ingest: Ingest, header: str, row: str) -> None:
+    raw("a.csv", header + row.replace("2019-", "2098-"))
+    refused(ingest, "every time is in the future", "days 2098-10-01 to 2098-10-01", "clock")
+
+
+def test_days_in_the_future_are_outside_the_window(raw: Raw, ingest: Ingest, header: str, row: str) -> None:
+    raw("a.csv", header + row + row.replace("2019-", "2098-") * 5)
+    report = ingest("rees46")
+    assert (report.result["first_day"], report.result["last_day"]) == ("2019-10-01", "2019-10-01")
