@@ -71,7 +71,6 @@ def write(folder: Path, found: Sequence[Any], strays: Sequence[str], summary: di
     """index.html over the Data Docs in `folder`, and those made local. strays: names of days outside the window."""
     for path in folder.rglob("*.html"):
         path.write_text(local(path.read_text(encoding="utf-8"), os.path.relpath(folder / STYLE, path.parent)), encoding="utf-8")
-    shutil.rmtree(folder / "static", ignore_errors=True)
     shutil.copyfile(HERE / STYLE, folder / STYLE)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["shown"] = shown

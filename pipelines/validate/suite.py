@@ -26,7 +26,7 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from pipelines.validate.expectations import Expectation
 from pipelines.validate.frame import to_pandas
 
-SITE = "docs"
+SITE = ".site"
 SAMPLES = 3
 
 
@@ -71,19 +71,32 @@ class Suites:
         )
         (judged,) = result.run_results.values()
         by_reason = {found.expectation_config.meta["reason"]: found for found in judged.results}
-        context.build_data_docs([SITE])
+        self._pages(context)
         del context, checkpoint, table
         gc.collect()
         return [_outcome(expectation, by_reason[expectation.reason]) for expectation in expectations]
 
+    def _pages(self, context: Any) -> None:
+        """Write the pages beside those of other frames: GX empties the folder of a site before it builds it."""
+        context.build_data_docs([SITE])
+        for page in self._site.rglob("*.html"):
+            target = self.folder / page.relative_to(self._site)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            page.rename(target)
+        shutil.rmtree(self._site)
+
+    @property
+    def _site(self) -> Path:
+        return self.folder.resolve() / SITE
+
     def _context(self) -> Any:
-        """Ephemeral, quiet, its pages in our folder."""
+        """Ephemeral, quiet, its pages in a folder of our own."""
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
         for name, site in dict(context.variables.data_docs_sites).items():
             context.delete_data_docs_site(name)
             shutil.rmtree(site["store_backend"]["base_directory"], ignore_errors=True)  # made unasked, in the temporary folder
-        store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(self.folder.resolve())}
+        store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(self._site)}
         index = {"class_name": "DefaultSiteIndexBuilder"}
         context.add_data_docs_site(SITE, {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index})
         return context

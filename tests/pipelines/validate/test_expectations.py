@@ -111,7 +111,12 @@ def test_the_first_reason_wins_and_no_row_is_lost(event: Callable[..., dict[str,
     rows = [event(0), event(1, item_id=None, price=-1.0, event_type="hover")]
     found = split(with_context(pl.DataFrame(rows, schema=RAW_SCHEMA)), of_rows(settings_of(), WINDOW, WINDOW.first))
     assert found.reasons == {"item_missing": 1}
-    assert {reason for reason, count in found.failing.items() if count} == {"item_missing", "price_negative", "price_zero", "event_unknown"}
+    assert {reason for reason, count in found.failing.items() if count} == {
+        "item_missing",
+        "price_negative",
+        "price_zero",
+        "event_unknown",
+    }
     assert (list(found.good.columns), len(found.good), found.bad.to_list()) == (list(SCHEMA), 1, [0, 1])
     assert found.quarantined["raw"].to_list() == ["text of row 2"]
     assert found.quarantined["expectation"].to_list() == ["there is an item"]

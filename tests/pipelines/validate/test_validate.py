@@ -69,9 +69,10 @@ def test_two_days_with_strays_and_undated_rows(
 def test_the_pages_need_no_internet_and_every_link_leads_somewhere(judge: Judge, good_day: GoodDay) -> None:
     rows = good_day()
     rows[5]["price"] = -1.0
-    judge({"2026-11-01": rows})
+    judge({"2026-11-01": rows, "2026-11-02": good_day(SECOND)}, window=("2026-11-01", "2026-11-02"))
     pages = list(paths.DOCS.rglob("*.html"))
-    assert len(pages) >= 4
+    judged = {path.parts[-4] for path in paths.DOCS.glob("validations/*/*/*/*.html")}
+    assert judged == {"2026-11-01-rows", "2026-11-01-day", "2026-11-02-rows", "2026-11-02-day", "run-days"}
     for page in pages:
         text = page.read_text()
         assert OUTSIDE.findall(text) == [], page
