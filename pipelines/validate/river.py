@@ -65,6 +65,7 @@ def run(validate: ValidateParams) -> Report:
         judging.all_days()
         summary = judging.summary()
         (good / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        judging.suites.flush()
         pages.write(docs, judging.found, judging.outside, summary)
         failure = judging.failure()
         if failure:

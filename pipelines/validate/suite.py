@@ -28,6 +28,7 @@ from pipelines.validate.frame import to_pandas
 
 SITE = ".site"
 SAMPLES = 3
+KEPT_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -42,23 +43,30 @@ class Outcome:
 
 
 class Suites:
-    """Judges frames, and writes a Data Docs page for each into `folder`."""
+    """Judges frames; `flush` writes a Data Docs page for each into `folder`.
+
+    A context keeps every frame it was given, and a month would not fit in memory; to make one costs half a second. So
+    there is a new one whenever a million rows were judged.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.rows = 0
+        self.context: Any = None
 
     def run(self, name: str, batch: str, frame: pl.DataFrame, expectations: list[Expectation]) -> list[Outcome]:
-        """Judge one frame. name: of the suite (rows, day, days); batch: the day. Every expectation gets an outcome.
-
-        Each frame has a context of its own: a context keeps every frame it was given, and a month would not fit in memory.
-        """
-        context = self._context()
+        """Judge one frame. name: of the suite (rows, day, days); batch: the day. Every expectation gets an outcome."""
+        if self.rows + len(frame) > KEPT_ROWS:
+            self.flush()
+        if self.context is None:
+            self.context = self._made()
+            self.source = self.context.data_sources.add_pandas("events")
+        self.rows += len(frame)
         title = f"{batch}-{name}"
-        asset = context.data_sources.add_pandas("events").add_dataframe_asset(title)
-        definition = asset.add_batch_definition_whole_dataframe(batch)
-        suite = context.suites.add(gx.ExpectationSuite(title, expectations=[_translated(one) for one in expectations]))
-        validation = context.validation_definitions.add(gx.ValidationDefinition(name=title, data=definition, suite=suite))
-        checkpoint = context.checkpoints.add(
+        definition = self.source.add_dataframe_asset(title).add_batch_definition_whole_dataframe(batch)
+        suite = self.context.suites.add(gx.ExpectationSuite(title, expectations=[_translated(one) for one in expectations]))
+        validation = self.context.validation_definitions.add(gx.ValidationDefinition(name=title, data=definition, suite=suite))
+        checkpoint = self.context.checkpoints.add(
             gx.Checkpoint(
                 name=title,
                 validation_definitions=[validation],
@@ -66,31 +74,31 @@ class Suites:
             )
         )
         table = to_pandas(frame, _columns(expectations, frame))
-        result = checkpoint.run(
-            batch_parameters={"dataframe": table}, run_id=RunIdentifier(run_name=batch, run_time=datetime.now(UTC))
-        )
-        (judged,) = result.run_results.values()
+        run = RunIdentifier(run_name=batch, run_time=datetime.now(UTC))
+        (judged,) = checkpoint.run(batch_parameters={"dataframe": table}, run_id=run).run_results.values()
         by_reason = {found.expectation_config.meta["reason"]: found for found in judged.results}
-        self._pages(context)
-        del context, checkpoint, table
-        gc.collect()
         return [_outcome(expectation, by_reason[expectation.reason]) for expectation in expectations]
 
-    def _pages(self, context: Any) -> None:
-        """Write the pages beside those of other frames: GX empties the folder of a site before it builds it."""
-        context.build_data_docs([SITE])
+    def flush(self) -> None:
+        """Write the pages of what was judged, beside those of before (GX empties a site's folder), and forget the frames."""
+        if self.context is None:
+            return
+        self.context.build_data_docs([SITE])
         for page in self._site.rglob("*.html"):
             target = self.folder / page.relative_to(self._site)
             target.parent.mkdir(parents=True, exist_ok=True)
             page.rename(target)
         shutil.rmtree(self._site)
+        self.context = self.source = None
+        self.rows = 0
+        gc.collect()
 
     @property
     def _site(self) -> Path:
         return self.folder.resolve() / SITE
 
-    def _context(self) -> Any:
-        """Ephemeral, quiet, its pages in a folder of our own."""
+    def _made(self) -> Any:
+        """An ephemeral context, quiet, its pages in a folder of our own."""
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False)
         for name, site in dict(context.variables.data_docs_sites).items():

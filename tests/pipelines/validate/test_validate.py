@@ -66,7 +66,11 @@ def test_two_days_with_strays_and_undated_rows(
     assert not any("warning" in note for note in report.notes)
 
 
-def test_the_pages_need_no_internet_and_every_link_leads_somewhere(judge: Judge, good_day: GoodDay) -> None:
+@pytest.mark.parametrize("kept_rows", [1, 1_000_000])
+def test_the_pages_need_no_internet_and_every_link_leads_somewhere(
+    judge: Judge, good_day: GoodDay, monkeypatch: pytest.MonkeyPatch, kept_rows: int
+) -> None:
+    monkeypatch.setattr("pipelines.validate.suite.KEPT_ROWS", kept_rows)
     rows = good_day()
     rows[5]["price"] = -1.0
     judge({"2026-11-01": rows, "2026-11-02": good_day(SECOND)}, window=("2026-11-01", "2026-11-02"))
