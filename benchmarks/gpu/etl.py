@@ -38,7 +38,7 @@ def main() -> None:
         os.environ["ETL_ENGINE"] = engine
         runs = [side_by_side.measure("ours", folder / "days", folder / engine) for _ in range(chosen.repeat)]
         figures[engine] = side_by_side.best(runs)
-        ran = json.loads((folder / engine / "data/etl/summary.json").read_text())["run"]
+        ran = json.loads((folder / engine / "data/etl/summary.json").read_text())
         print(f"{engine}: {json.dumps(figures[engine])}\n  ran in {ran['engine']}\n  notes {ran['notes']}", flush=True)
     wrong = outputs.difference(outputs.read("ours", folder / "cpu"), outputs.read("ours", folder / "gpu"))
     if wrong:

@@ -9,9 +9,10 @@ out  data/etl/columns/<name>.npy          one value per event; rows by session s
      data/etl/items.parquet               index, category, brand, price: as last seen, for display
      data/etl/values/<column>.parquet     the index of each value of a categorical column
      data/etl/schema.json                 what the columns are
-     data/etl/summary.json                what happened to the rows; key `run`: engine, seconds, memory
+     data/etl/summary.json                what happened to the rows, and which engine ran
+     data/etl/run.json                    what differs from run to run: new items, seconds, memory
 
-The same input gives the same bytes, but for `run` in summary.json.
+The same events give the same bytes, but for run.json; also when the vocabulary they made is known by then.
 """
 
 from __future__ import annotations

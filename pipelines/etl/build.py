@@ -73,7 +73,7 @@ def build(etl: EtlParams, split: SplitParams) -> Report:
         files.write_sessions(sessions.rows, sessions.owners, sessions.offsets, sessions.parts, sessions.vocabulary, read)
     texts = {name: read.texts[name].to_list() for name in events.CODED}
     first_seen = _by_index(sessions.vocabulary[vocabulary.FIRST_SEEN].to_physical())
-    longest = int(np.diff(sessions.offsets).max())
+    longest, new_items = int(np.diff(sessions.offsets).max()), sessions.new_items
     del sessions, read  # memory, before NVTabular takes some
     with log.step("import nvtabular"):
         from pipelines.etl import workflow
@@ -83,7 +83,7 @@ def build(etl: EtlParams, split: SplitParams) -> Report:
         engine.ran["workflow"] = f"nvtabular {'gpu' if gpu else 'cpu'}" + (f", dask at {etl.scheduler}" if etl.scheduler else "")
         where = workflow.Columns((ETL / "work").resolve(), (ETL / "columns").resolve(), total, gpu)
         fitted = workflow.make(where, training, etl.partition_events, texts, first_seen, etl.min_category_support, etl.scheduler)
-    return _finish(summary, workflow.describe(fitted, summary["num_items"]), fitted, longest, engine, log)
+    return _finish(summary, new_items, workflow.describe(fitted, summary["num_items"]), fitted, longest, engine, log)
 
 
 def _noted(engine: Engine, lacks: str) -> str:
@@ -159,14 +159,15 @@ def _summary(sessions: Sessions, read: Events, log: Log) -> dict[str, Any]:
         "sessions": {name: int((sessions.parts == part).sum()) for part, name in enumerate(NAMES)},
         "events": {name: sessions.events_of(part) for part, name in enumerate(NAMES)},
         "num_items": sessions.vocabulary.height,
-        "new_items": sessions.new_items,
         **{f"{name}_events": log.before_unseen[name] for name in ("valid", "test")},
         **{f"unseen_{name}_events": log.unseen[name] for name in ("valid", "test")},
     }
 
 
-def _finish(summary: dict[str, Any], columns: dict[str, Any], fitted: Any, longest: int, engine: Engine, log: Log) -> Report:
-    """schema.json, the values of categorical columns, summary.json."""
+def _finish(
+    summary: dict[str, Any], new_items: int, columns: dict[str, Any], fitted: Any, longest: int, engine: Engine, log: Log
+) -> Report:
+    """schema.json, the values of categorical columns, summary.json, run.json."""
     for name in fitted.kept:
         files.write_values(name, fitted.kept[name], fitted.rare[name])
     files.remove_work()
@@ -178,14 +179,16 @@ def _finish(summary: dict[str, Any], columns: dict[str, Any], fitted: Any, longe
         "columns": columns,
     }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    ran = {"engine": engine.ran, "seconds": log.seconds, "peak_rss_mib": round(peak), "notes": engine.notes}
+    ran = {"new_items": new_items, "seconds": log.seconds, "peak_rss_mib": round(peak)}
     files.document(schema, "schema")
-    files.document({**summary, "run": ran}, "summary")
+    files.document({**summary, "engine": engine.ran, "notes": engine.notes}, "summary")
+    files.document(ran, "run")
     return Report(
         read={"events": summary["rows"]["in"]},
         wrote={
             "events": summary["rows"]["out"],
             "items": summary["num_items"],
+            "new items": new_items,
             **{f"{k} sessions": v for k, v in summary["sessions"].items()},
         },
         dropped=summary["dropped"],

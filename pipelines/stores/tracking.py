@@ -126,9 +126,9 @@ def lineage() -> dict[str, str]:
 
 
 def digest(folder: Path) -> str:
-    """Of names and contents of the files below the folder; 32 hex digits of SHA-256. summary.json holds timings: left out."""
+    """Of names and contents of the files below the folder; 32 hex digits of SHA-256. run.json holds timings: left out."""
     total = hashlib.sha256()
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "summary.json")
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "run.json")
     if not files:
         raise DataError("the data set is empty", str(folder), "run etl (dvc repro etl)")
     for path in files:

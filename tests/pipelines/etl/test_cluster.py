@@ -31,7 +31,7 @@ def test_two_workers_make_the_same_columns(window: Window, cluster: Any) -> None
     _, alone = window(*rows)
     run(etl(scheduler=cluster.scheduler_address), split())
     shared = out()
-    assert shared["summary"]["run"]["engine"]["workflow"] == f"nvtabular cpu, dask at {cluster.scheduler_address}"
+    assert shared["summary"]["engine"]["workflow"] == f"nvtabular cpu, dask at {cluster.scheduler_address}"
     assert shared["schema"] == alone["schema"]
     for name in alone["schema"]["columns"]:
         np.testing.assert_array_equal(alone[name], shared[name])

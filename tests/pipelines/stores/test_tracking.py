@@ -89,7 +89,7 @@ def test_mlflow_that_hangs_is_given_up_within_ten_seconds(silent_server: str) ->
 def test_the_digest_knows_contents_and_names_but_not_timings(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("1")
     first = tracking.digest(tmp_path)
-    (tmp_path / "summary.json").write_text("took 3 s")
+    (tmp_path / "run.json").write_text("took 3 s")
     assert tracking.digest(tmp_path) == first
     (tmp_path / "a").rename(tmp_path / "b")
     assert tracking.digest(tmp_path) != first
