@@ -6,12 +6,16 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+
+from infra.local.airflow_api import Airflow
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
@@ -36,6 +40,16 @@ class Platform:
         return subprocess.run(
             (sys.executable, "-m", *words), cwd=ROOT, env=self.env, capture_output=True, text=True, check=False, timeout=600
         )
+
+    def airflow(self) -> Airflow:
+        passwords = json.loads((Path(self.env["NEXTCLICK_VAR"]) / "airflow" / "passwords.json").read_text())
+        return Airflow(f"http://127.0.0.1:{self.env['NEXTCLICK_AIRFLOW_PORT']}", "admin", passwords["admin"])
+
+    def served(self) -> int:
+        """The version that Triton answers with."""
+        url = f"http://127.0.0.1:{self.env['NEXTCLICK_TRITON_HTTP_PORT']}/v2/models/session_next_item"
+        (version,) = httpx.get(url).json()["versions"]
+        return int(version)
 
     def demo(self, **settings: object) -> str:
         pairs = [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
@@ -102,6 +116,36 @@ def test_the_same_window_again_skips_what_has_not_changed(first: str, platform: 
     skipped = [line.split()[0] for line in second.splitlines() if "skipped by DVC" in line]
     assert {"events", "validate"} <= set(skipped)
     assert skipped.count("train") == 4
+
+
+def test_a_person_approves_and_the_registry_knows_who(first: str, platform: Platform) -> None:
+    airflow = platform.airflow()
+    before = platform.served()
+    run = airflow.trigger("retrain", {**SMALL, "gate.review": "manual"})
+    path = f"/api/v2/dags/retrain/dagRuns/{run}/taskInstances/review/-1/hitlDetails"
+    review = until(lambda: next((t for t in airflow.tasks("retrain", run) if t["task_id"] == "review"), {}), "awaiting_input")
+    assert "beats_session_popularity" in airflow.call("GET", path)["body"]
+    assert review["state"] == "awaiting_input"
+    assert platform.served() == before
+    answer = {"chosen_options": ["Approve"], "params_input": {"comment": "looks right"}}
+    airflow.call("PATCH", path, json=answer)
+    until(lambda: {"state": airflow.state("retrain", run)}, "success")
+    assert platform.served() == before + 1
+    uri = f"http://127.0.0.1:{platform.env['NEXTCLICK_MLFLOW_PORT']}/api/2.0/mlflow/registered-models/alias"
+    found = httpx.get(uri, params={"name": "session_next_item", "alias": "champion"}).json()["model_version"]
+    tags = {tag["key"]: tag["value"] for tag in found["tags"]}
+    assert int(found["version"]) == before + 1
+    assert (tags["review.by"], tags["review.comment"]) == ("admin", "looks right")
+
+
+def until(ask: Callable[[], dict[str, Any]], state: str, seconds: float = 300) -> dict[str, Any]:
+    """Ask until the state is reached; a failed one ends it."""
+    end = time.monotonic() + seconds
+    while (found := ask()).get("state") != state:
+        assert found.get("state") not in ("failed", "upstream_failed"), found
+        assert time.monotonic() < end, found
+        time.sleep(1)
+    return found
 
 
 def test_a_wrong_value_is_refused_by_the_form(first: str, platform: Platform) -> None:
