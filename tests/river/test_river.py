@@ -13,6 +13,8 @@ from pipelines import paths, stage
 from pipelines.stores.settings import ROOT
 from tests.river.conftest import run
 
+pytestmark = pytest.mark.slow
+
 MODELS = yaml.safe_load((ROOT / "params.yaml").read_text())["models"]
 
 

@@ -3,6 +3,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["scipy.fftpack", "torch"])
 @pytest.mark.parametrize("first", [True, False])

@@ -79,6 +79,7 @@ def test_mlflow_down_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     settings.cache_clear()
 
 
+@pytest.mark.slow
 def test_mlflow_that_hangs_is_given_up_within_ten_seconds(silent_server: str) -> None:
     begin = time.monotonic()
     with pytest.raises(ServiceError, match=silent_server):

@@ -17,6 +17,8 @@ from pipelines.stores.settings import ROOT
 from pipelines.validate import replay
 from pipelines.validate.params import ValidateParams
 
+pytestmark = pytest.mark.slow
+
 HEADER = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session\n"
 ROWS = [f"2019-10-01 {i % 24:02}:00:0{i % 10} UTC,view,{i},205,a.b,apple,10.00,{i},s{i // 3}\n" for i in range(60)]
 

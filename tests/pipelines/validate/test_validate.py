@@ -23,6 +23,8 @@ from pipelines.stores.settings import ROOT
 from pipelines.validate.params import ValidateParams
 from pipelines.validate.split import QUARANTINE_SCHEMA
 
+pytestmark = pytest.mark.slow
+
 Rows = list[dict[str, Any]]
 Judge = Callable[..., Report]
 Event = Callable[..., dict[str, Any]]
