@@ -76,6 +76,10 @@ class Review(ApprovalOperator):
             return {"chosen_options": [self.APPROVE], "params_input": {"comment": None}, "responded_by_user": {"name": "auto"}}
         return super().execute(context)
 
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        answer = super().execute_complete(context, event)
+        return {**answer, "responded_at": str(answer["responded_at"])}  # the next task takes it as JSON
+
 
 LINKS: dict[str, tuple[BaseOperatorLink, ...]] = {
     "validate": (DataDocs(),),
