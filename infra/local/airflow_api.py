@@ -21,7 +21,7 @@ class Airflow:
     url: str
     user: str
     password: str
-    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, trust_env=False))
     token: str = ""
 
     def call(self, method: str, path: str, **arguments: Any) -> Any:

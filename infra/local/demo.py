@@ -6,7 +6,6 @@ python -m infra.local demo [--source rees46 --raw path/to/2019-Oct.csv] [--set s
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from infra.local import airflow as airflow_settings
 from infra.local import up
 from infra.local.airflow_api import FINISHED, Airflow
 from infra.local.summary import answers, decision, models, pages
@@ -43,7 +43,7 @@ def main(words: list[str]) -> int:
 
     values = overrides(given.source, given.raw, given.set)
     up.main([])
-    passwords = json.loads((settings().var / "airflow" / "passwords.json").read_text())
+    passwords = airflow_settings.passwords(settings())
     airflow = Airflow(settings().airflow_url, "admin", passwords["admin"])
     airflow.wait_for_dag(DAG)
     run = airflow.trigger(DAG, values)
