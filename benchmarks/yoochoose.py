@@ -97,7 +97,7 @@ def stage(*words: str, environment: dict[str, str]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", choices=SETS)
-    parser.add_argument("models", nargs="*", default=["gru4rec", "v_sknn", "session_popularity", "popularity"])
+    parser.add_argument("models", nargs="*", default=["gru4rec", "session_knn", "session_popularity", "popularity"])
     parser.add_argument("--set-value", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change params.yaml")
     arguments = parser.parse_args()
     train, test, protocol = SETS[arguments.set]()

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from models.core.base import Features
 from models.gru4rec import GRU4Rec, GRU4RecConfig
+from pipelines import params
 from pipelines.split import TRAIN, VALID
 from pipelines.stores.sessions import Sessions
 from pipelines.train.fit import Stepper
@@ -69,7 +70,8 @@ def main() -> int:
         return 1
 
     data = draw(arguments.events, arguments.items, device)
-    config = GRU4RecConfig(hidden_size=arguments.hidden_size, layers=1, embedding_dropout=0.2, hidden_dropout=0.2)
+    standard = params.section("zoo.gru4rec", GRU4RecConfig, Path(__file__).resolve().parents[2] / "params.yaml")
+    config = standard.model_copy(update={"hidden_size": arguments.hidden_size})
     train = TrainParams(
         device="cuda" if device.type == "cuda" else "cpu",
         precision="auto",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 
@@ -28,7 +28,8 @@ class Features(BaseModel):
     max_session_length: PositiveInt
     """Events a session has at most."""
     cardinalities: dict[str, int] = {}
-    """Categorical columns beside the item: number of indices, padding included."""
+    """Columns of indices that the model reads beside the item: number of indices, padding included. What it reads and what
+    is not here is a column of numbers."""
 
 
 class SessionModel(nn.Module):
@@ -39,6 +40,14 @@ class SessionModel(nn.Module):
     def __init__(self, config: BaseConfig, features: Features) -> None:
         super().__init__()
         self.config, self.features = config, features
+
+    @classmethod
+    def columns(cls, config: BaseConfig) -> tuple[str, ...]:
+        """Event columns that a batch must hold beside the item."""
+        return ()
+
+    def know(self, counts: Int[Tensor, "V"]) -> None:
+        """Training events of each item, told before training begins; for models that draw negatives by popularity."""
 
     @abstractmethod
     def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:

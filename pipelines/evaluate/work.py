@@ -39,15 +39,14 @@ def work(evaluate: EvaluateParams, name: str) -> Report:
         return Report(notes=["no champion yet: nothing to compare with"], result={"model": name, "absent": True})
     model = weights.load(source)
     device = choose_device(evaluate)
-    data = sessions.load(device, [TIME])
+    data = sessions.load(device, dict.fromkeys((*model.columns(model.config), TIME)))
     if model.features.num_items > data.features.num_items:
         what = f"the model knows {model.features.num_items:,} items, the data only {data.features.num_items:,}"
         raise DataError(
             what, f"{source / weights.CARD}, {ETL / 'schema.json'}", "the vocabulary only grows: train the model again"
         )
     run = None if name == CHAMPION else tracking.resume(sessions.read_json(source / "run.json")["mlflow_run_id"])
-    training = data.items[torch.repeat_interleave(data.split == TRAIN, data.lengths)]
-    counts = torch.bincount(training, minlength=data.features.num_items + 1)
+    counts = data.counts()
     asked, lengths_of = predictions(evaluate, data, metrics.rows_at_once(model.numbers_per_row(), device))
     found, shown = rank.rank(model.to(device), asked, counts)
 

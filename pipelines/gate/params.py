@@ -17,7 +17,7 @@ class GateParams(Config):
     """auto: the gate's yes is enough. manual: a person approves in Airflow's Required Actions."""
     min_vs_session_popularity: NonNegativeFloat
     """MRR@20 divided by that of session popularity must be above this (1: better; 0.9: at most 10 % worse)."""
-    min_vs_v_sknn: NonNegativeFloat
+    min_vs_session_knn: NonNegativeFloat
     """MRR@20 divided by that of V-SKNN must be at least this."""
     max_loss_share: Annotated[float, Ge(0), Lt(1)]
     """Share 0..1 of the champion's MRR@20 that may be lost: the interval of the difference must end above it."""

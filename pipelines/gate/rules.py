@@ -42,8 +42,8 @@ def beats_session_popularity(evidence: Evidence, gate: GateParams) -> Verdict:
     return _above("session_popularity", gate.min_vs_session_popularity, evidence, strictly=True)
 
 
-def stands_against_v_sknn(evidence: Evidence, gate: GateParams) -> Verdict:
-    return _above("v_sknn", gate.min_vs_v_sknn, evidence, strictly=False)
+def stands_against_session_knn(evidence: Evidence, gate: GateParams) -> Verdict:
+    return _above("session_knn", gate.min_vs_session_knn, evidence, strictly=False)
 
 
 def not_worse_than_champion(evidence: Evidence, gate: GateParams) -> Verdict:
@@ -75,7 +75,7 @@ def server_and_file_agree(evidence: Evidence, gate: GateParams) -> Verdict:
 
 RULES: tuple[Rule, ...] = (
     beats_session_popularity,
-    stands_against_v_sknn,
+    stands_against_session_knn,
     not_worse_than_champion,
     answers_in_time,
     server_and_file_agree,

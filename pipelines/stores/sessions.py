@@ -19,6 +19,7 @@ from models.core.batch import SessionBatch
 from pipelines.columns import ITEM
 from pipelines.errors import DataError, nearest
 from pipelines.paths import ETL
+from pipelines.split import TRAIN
 
 AGAIN = "run etl again (dvc repro etl); data/etl is written as a whole"
 
@@ -46,6 +47,11 @@ class Sessions:
     def of(self, split: int, at_least: int = 1) -> Int[Tensor, "n"]:
         """Indices of the sessions of that split that have at least so many events, in time order."""
         return ((self.split == split) & (self.lengths >= at_least)).nonzero().squeeze(1)
+
+    def counts(self) -> Int[Tensor, "V"]:
+        """Training events of each item, V = num_items + 1."""
+        events = self.items[torch.repeat_interleave(self.split == TRAIN, self.lengths)]
+        return torch.bincount(events, minlength=self.features.num_items + 1)
 
     def batch(self, sessions: Int[Tensor, "n"]) -> SessionBatch:
         """These sessions, padded to the longest of them."""

@@ -39,12 +39,13 @@ def work(train: TrainParams, name: str) -> Report:
     config = params.section(f"zoo.{name}", kind.Config)
     tracking.check()
     device = choose_device(train)
-    data = sessions.load(device)
+    data = sessions.load(device, kind.columns(config))
     if data.features.num_items < 2:
         raise DataError("the data set has one item: there is nothing to rank", str(ETL), "give events with more items")
     sessions_to_validate(data, VALID)
     torch.manual_seed(train.seed)
     model = kind(config, data.features).to(device)
+    model.know(data.counts())
     folder = TRAIN / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -22,7 +22,7 @@ from pipelines.stores.settings import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_ITEMS, LENGTH, SESSIONS = 40, 8, 200
-MODELS = ("gru4rec", "session_popularity", "v_sknn")
+MODELS = ("gru4rec", "session_popularity", "session_knn")
 SMALL: dict[str, dict[str, Any]] = {"gru4rec": {"hidden_size": 16}}
 
 
@@ -37,7 +37,7 @@ def make(folder: Path, seed: int = 1, better: float = 0.5) -> None:
     walks = sessions()
     etl(folder / "data" / "etl", walks)
     chance = np.random.default_rng(seed)
-    quality = {"gru4rec": better, "session_popularity": 0.2, "v_sknn": 0.4}
+    quality = {"gru4rec": better, "session_popularity": 0.2, "session_knn": 0.4}
     for name in MODELS:
         train(folder / "data" / "train" / name, name, walks, params["zoo"][name], seed, quality[name])
         evaluate(folder / "data" / "evaluate" / name, chance, quality[name])

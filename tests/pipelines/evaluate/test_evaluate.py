@@ -121,10 +121,10 @@ def test_memory_is_bounded_and_parts_change_nothing(run_folder: Callable[..., Pa
     from pipelines import metrics
 
     run_folder()
-    trained("v_sknn")
-    whole = (evaluated("v_sknn"), ranks("v_sknn"))
+    trained("session_knn")
+    whole = (evaluated("session_knn"), ranks("session_knn"))
     monkeypatch.setitem(metrics.NUMBERS_AT_ONCE, "cpu", 1)
-    assert (evaluated("v_sknn"), ranks("v_sknn")) == whole
+    assert (evaluated("session_knn"), ranks("session_knn")) == whole
 
 
 def test_test_metrics_join_the_run_of_the_training(run_folder: Callable[..., Path], mlflow_store: str) -> None:

@@ -15,7 +15,7 @@ from pipelines.gate.rules import Evidence, Verdict
 GATE = GateParams(
     review="auto",
     min_vs_session_popularity=1.0,
-    min_vs_v_sknn=0.9,
+    min_vs_session_knn=0.9,
     max_loss_share=0.05,
     confidence=0.95,
     resamples=10_000,
@@ -24,7 +24,7 @@ GATE = GateParams(
 )
 GOOD = Evidence(
     challenger="gru4rec",
-    mrr={"gru4rec": 0.20, "session_popularity": 0.10, "v_sknn": 0.20},
+    mrr={"gru4rec": 0.20, "session_popularity": 0.10, "session_knn": 0.20},
     champion=3,
     difference=Difference(mean=0.01, lower=0.002, champion=0.19, sessions=100),
     why_no_difference=None,
@@ -50,9 +50,9 @@ def lower(end: float) -> Evidence:
         ("beats_session_popularity", mrr(gru4rec=0.1, session_popularity=0.1), False, "above 0.1000 asked"),
         ("beats_session_popularity", mrr(gru4rec=0.2), False, "session_popularity was not measured"),
         ("beats_session_popularity", mrr(session_popularity=0.2), False, "gru4rec was not measured"),
-        ("stands_against_v_sknn", mrr(gru4rec=0.1801, v_sknn=0.2), True, "at least 0.1800 asked"),
-        ("stands_against_v_sknn", mrr(gru4rec=0.1799, v_sknn=0.2), False, "at least 0.1800 asked"),
-        ("stands_against_v_sknn", mrr(gru4rec=0.2), False, "v_sknn was not measured"),
+        ("stands_against_session_knn", mrr(gru4rec=0.1801, session_knn=0.2), True, "at least 0.1800 asked"),
+        ("stands_against_session_knn", mrr(gru4rec=0.1799, session_knn=0.2), False, "at least 0.1800 asked"),
+        ("stands_against_session_knn", mrr(gru4rec=0.2), False, "session_knn was not measured"),
         ("not_worse_than_champion", GOOD, True, "+0.0100 to version 3"),
         ("not_worse_than_champion", lower(-0.0099), True, "at least -0.0100 asked"),
         ("not_worse_than_champion", lower(-0.0101), False, "at least -0.0100 asked"),
@@ -95,7 +95,7 @@ def test_one_no_is_named_in_the_summary() -> None:
 
 
 def test_the_table_shows_rules_and_models_best_first() -> None:
-    metrics: dict[str, dict[str, Any]] = {"v_sknn": {"mrr_at_20": 0.1}, "gru4rec": {"mrr_at_20": 0.2, "recall_at_20": 0.5}}
+    metrics: dict[str, dict[str, Any]] = {"session_knn": {"mrr_at_20": 0.1}, "gru4rec": {"mrr_at_20": 0.2, "recall_at_20": 0.5}}
     lines = decision.table({"a_rule": Verdict(False, "why")}, metrics, "gru4rec").splitlines()
     assert lines[2] == "| a_rule | **no** | why |"
-    assert lines[6:] == ["| **gru4rec** (challenger) | 0.2000 | 0.5000 | - | - | - |", "| v_sknn | 0.1000 | - | - | - | - |"]
+    assert lines[6:] == ["| **gru4rec** (challenger) | 0.2000 | 0.5000 | - | - | - |", "| session_knn | 0.1000 | - | - | - | - |"]

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from models.core import registry
 from models.gru4rec import GRU4Rec
-from pipelines import stage
+from pipelines import params, stage
 from pipelines.split import TRAIN
 from pipelines.stores import sessions, weights
 from pipelines.train import fit
@@ -121,7 +121,7 @@ def test_an_unknown_model_lists_the_known_ones(run_folder: Callable[..., Path], 
     said = refused(["train", "gru4wreck"], capsys)
     assert "ParamsError: there is no model 'gru4wreck'" in said
     assert "did you mean 'gru4rec'?" in said
-    assert "v_sknn" in said
+    assert "session_knn" in said
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_mlflow_down_stops_before_anything_is_trained(
 def test_padding_share_is_that_of_the_batches(train_params: Any, run_folder: Callable[..., Path]) -> None:
     run_folder(([[1, 2, 3, 4], [1, 2]], VALID, TEST))
     data = sessions.load(torch.device("cpu"))
-    model = GRU4Rec(GRU4Rec.Config(hidden_size=4, layers=1, embedding_dropout=0, hidden_dropout=0), data.features)
+    model = GRU4Rec(params.section("zoo.gru4rec", GRU4Rec.Config).model_copy(update={"hidden_size": 4}), data.features)
     one_batch = train_params.model_copy(update={"batch_size": 2, "max_epochs": 2})
     *_, last = fit.fit(model, data, one_batch)
     assert isinstance(last, Fit)

@@ -29,7 +29,7 @@ NO_VOTE = 1e-6
 """What popularity weighs beside votes: nothing but an order."""
 
 
-class VSKNNConfig(config.Config):
+class SessionKNNConfig(config.Config):
     """Settings of V-SKNN."""
 
     neighbours: Annotated[PositiveInt, Le(5000), config.Search(50, 1500, log=True)]
@@ -44,9 +44,9 @@ class VSKNNConfig(config.Config):
     """How a neighbour's vote falls with the events since the latest item it shares: 1 - steps / 10, or 1 / steps."""
 
 
-class VSKNN(CountingModel):
-    Config: ClassVar[type[VSKNNConfig]] = VSKNNConfig
-    config: VSKNNConfig
+class SessionKNN(CountingModel):
+    Config: ClassVar[type[SessionKNNConfig]] = SessionKNNConfig
+    config: SessionKNNConfig
     session_starts: Int[Tensor, "S+1"]
     items_of_sessions: Int[Tensor, "E"]
     item_starts: Int[Tensor, "V+1"]
@@ -57,7 +57,7 @@ class VSKNN(CountingModel):
     recent: Int[Tensor, "M"]
     places: Int[Tensor, "N"]
 
-    def __init__(self, config: VSKNNConfig, features: Features) -> None:
+    def __init__(self, config: SessionKNNConfig, features: Features) -> None:
         super().__init__(config, features)
         size = features.num_items + 1
         for name in ("session_starts", "recent", "places"):

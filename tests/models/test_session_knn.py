@@ -19,7 +19,7 @@ PLAIN = {"neighbours": 100, "sample_size": 100, "max_sessions": 100, "idf": "non
 @pytest.fixture
 def fitted(build: Callable[..., CountingModel], batch: Batch) -> Callable[..., CountingModel]:
     def make(rows: Sequence[Sequence[int]] = ([1, 2, 3], [2, 4], [5, 6]), **changes: Any) -> CountingModel:
-        model = build("v_sknn", **{**PLAIN, **changes})
+        model = build("session_knn", **{**PLAIN, **changes})
         model.fit(batch(*rows))
         return model
 

@@ -1,0 +1,60 @@
+"""What models that read a session event by event share: settings, event vectors, item scores, losses.
+
+A model gives `states`: one vector after each event. What follows is told by that vector, through the item table.
+
+Shapes  B sessions, L events, P events with a successor, D hidden size, V = num_items + 1.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from models.core.base import Features, SessionModel
+from models.core.batch import SessionBatch
+from models.core.heads import HeadConfig, ItemHead
+from models.core.inputs import EventInputs, InputConfig
+
+
+class SequenceConfig(InputConfig, HeadConfig):
+    """Settings that every sequence model has."""
+
+
+class SequenceModel(SessionModel):
+    """A causal model: the state after an event has seen that event and those before it, nothing else."""
+
+    Config: ClassVar[type[SequenceConfig]]
+    config: SequenceConfig
+
+    def __init__(self, config: SequenceConfig, features: Features) -> None:
+        super().__init__(config, features)
+        self.head = ItemHead(config, features.num_items)
+        self.inputs = EventInputs(config, features, self.head.table)
+
+    @abstractmethod
+    def states(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
+        """The state after each event; places behind the last event may hold anything."""
+
+    @classmethod
+    def columns(cls, config: SequenceConfig) -> tuple[str, ...]:  # type: ignore[override]
+        return config.columns
+
+    def know(self, counts: Int[Tensor, "V"]) -> None:
+        self.head.know(counts)
+
+    def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:
+        states_BLD, last_B = self.states(batch), (batch.lengths - 1).clamp(min=0)
+        return self.head.scores(states_BLD[torch.arange(last_B.shape[0], device=last_B.device), last_B])
+
+    def scores_everywhere(self, batch: SessionBatch) -> Float[Tensor, "P V"]:
+        return self.head.scores(self.before_targets(batch))
+
+    def loss(self, batch: SessionBatch) -> Float[Tensor, ""]:
+        return self.head.loss(self.before_targets(batch), batch.targets())
+
+    def before_targets(self, batch: SessionBatch) -> Float[Tensor, "P D"]:
+        return self.states(batch)[:, :-1][batch.mask()[:, 1:]]
