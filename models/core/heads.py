@@ -32,6 +32,21 @@ class HeadConfig(config.Config):
     """What is minimised."""
     label_smoothing: Annotated[float, Ge(0), Lt(1), config.Search(0.0, 0.2)]
     """Share 0..1 of the target's probability that is spread over all items (full_softmax)."""
+    negatives: Annotated[PositiveInt, Le(1_000_000), config.Search(256, 8192, log=True)]
+    """Items drawn for each batch, with replacement, shared by all its states (every loss but full_softmax)."""
+    popularity_power: Annotated[float, Ge(0), Le(1), config.Search(0.0, 1.0)]
+    """Negatives are drawn by (events + 1)^this: 0 uniformly, 1 by popularity."""
+    in_batch_negatives: bool
+    """The targets of the batch's other states are negatives too."""
+    logq: Annotated[float, Ge(0), Le(1), config.Search(0.0, 1.0)]
+    """How much of a negative's log-probability of being drawn is taken from its logit: 0 none, 1 all, which makes
+    it an unbiased estimate of the full softmax (sampled_softmax)."""
+    bpr_max_penalty: Annotated[float, Ge(0), Le(10), config.Search(0.0, 2.0)]
+    """Weight of the negatives' squared scores (bpr_max)."""
+    elu: Annotated[float, Ge(0), Le(2), config.Search(0.0, 1.0)]
+    """Scores below 0 are bent to elu * (exp(score) - 1); 0 leaves them as they are (bpr_max)."""
+    gbce_calibration: Annotated[float, Ge(0), Le(1), config.Search(0.0, 1.0)]
+    """t of gBCE: 0 is binary cross-entropy, 1 gives calibrated probabilities (gbce)."""
 
 
 class ItemHead(nn.Module):
