@@ -27,12 +27,13 @@ from models.gru4rec import GRU4Rec, GRU4RecConfig
 from pipelines import params
 from pipelines.split import TRAIN, VALID
 from pipelines.stores.sessions import Sessions
-from pipelines.train.fit import Stepper
 from pipelines.train.params import TrainParams
 from pipelines.train.progress import Progress
+from pipelines.train.steps import Stepper
 from pipelines.train.validate import validate
 
 LONGEST = 20
+PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 
 
 def draw(events: int, items: int, device: torch.device) -> Sessions:
@@ -70,24 +71,19 @@ def main() -> int:
         return 1
 
     data = draw(arguments.events, arguments.items, device)
-    standard = params.section("zoo.gru4rec", GRU4RecConfig, Path(__file__).resolve().parents[2] / "params.yaml")
+    standard = params.section("zoo.gru4rec", GRU4RecConfig, PARAMS)
     config = standard.model_copy(update={"hidden_size": arguments.hidden_size})
-    train = TrainParams(
-        device="cuda" if device.type == "cuda" else "cpu",
-        precision="auto",
-        seed=1,
-        batch_size=arguments.batch_size,
-        max_epochs=arguments.epochs + 1,
-        patience=1,
-        learning_rate=1e-3,
-        weight_decay=0.0,
-        schedule="constant",
-        warmup_share=0.0,
-        clip_norm=1.0,
+    train = params.section("train", TrainParams, PARAMS).model_copy(
+        update={
+            "device": "cuda" if device.type == "cuda" else "cpu",
+            "batch_size": arguments.batch_size,
+            "max_epochs": arguments.epochs + 1,
+            "schedule": "constant",
+        }
     )
     torch.manual_seed(1)
     model, sessions = GRU4Rec(config, data.features).to(device), data.of(TRAIN, at_least=2)
-    stepper = Stepper(model, data, sessions, train, train.max_epochs * -(-len(sessions) // train.batch_size))
+    stepper = Stepper(model, data, sessions, train)
     rates = []
     for epoch in range(train.max_epochs):
         begin = synchronized(device)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -44,14 +44,17 @@ class Sessions:
     def lengths(self) -> Int[Tensor, "S"]:
         return self.offsets.diff()
 
-    def of(self, split: int, at_least: int = 1) -> Int[Tensor, "n"]:
-        """Indices of the sessions of that split that have at least so many events, in time order."""
-        return ((self.split == split) & (self.lengths >= at_least)).nonzero().squeeze(1)
+    def of(self, *splits: int, at_least: int = 1) -> Int[Tensor, "n"]:
+        """Indices of the sessions of those splits that have at least so many events, in time order."""
+        return (self._within(splits) & (self.lengths >= at_least)).nonzero().squeeze(1)
 
-    def counts(self) -> Int[Tensor, "V"]:
-        """Training events of each item, V = num_items + 1."""
-        events = self.items[torch.repeat_interleave(self.split == TRAIN, self.lengths)]
+    def counts(self, *splits: int) -> Int[Tensor, "V"]:
+        """Events of each item in the sessions of those splits, TRAIN if none is named; V = num_items + 1."""
+        events = self.items[torch.repeat_interleave(self._within(splits or (TRAIN,)), self.lengths)]
         return torch.bincount(events, minlength=self.features.num_items + 1)
+
+    def _within(self, splits: tuple[int, ...]) -> Bool[Tensor, "S"]:
+        return torch.isin(self.split, torch.tensor(splits, device=self.split.device))
 
     def batch(self, sessions: Int[Tensor, "n"]) -> SessionBatch:
         """These sessions, padded to the longest of them."""

@@ -1,39 +1,68 @@
-"""AdamW and its schedule."""
+"""AdamW, Adagrad, or Muon for the hidden matrices; gradients clipped, step sizes set by the schedule.
+
+Dense and fused: over a table of 20,000 x 128 a step of AdamW takes 3 ms of one core and one of Adagrad 2, while torch's
+row-sparse Adagrad takes 13 for 3,000 rows. Muon (Jordan et al., 2024) with the step sizes of AdamW: Liu et al., 2025,
+https://arxiv.org/abs/2502.16982.
+"""
 
 from __future__ import annotations
 
-import math
-
-from torch import nn
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Adagrad, AdamW, Muon, Optimizer
 
 from pipelines.train.params import TrainParams
+from pipelines.train.schedule import momentum, rate
 
 
-def adamw(model: nn.Module, train: TrainParams) -> AdamW:
+class Steps:
+    """One optimizer, or two side by side, that step together."""
+
+    def __init__(self, model: nn.Module, train: TrainParams) -> None:
+        self.train, self.parameters = train, [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimizers = optimizers(model, train)
+
+    def clear(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+    def step(self, done: float) -> None:
+        """One step with the gradients there are; in its middle this share 0..1 of the training is done."""
+        if self.train.clip_norm:
+            clip([parameter for parameter in self.parameters if parameter.grad is not None], self.train.clip_norm)
+        size, beta1 = self.train.learning_rate * rate(self.train, done), momentum(self.train, done)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = size
+                if beta1 is not None and "betas" in group:
+                    group["betas"] = (beta1, group["betas"][1])
+            optimizer.step()
+
+
+def optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
     """Matrices decay; item tables, biases and norms do not: a rare item would be forgotten."""
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     matrices = [parameter for parameter in parameters if parameter.ndim > 1 and id(parameter) not in tables]
-    chosen = {id(parameter) for parameter in matrices}
-    others = [parameter for parameter in parameters if id(parameter) not in chosen]
+    others = [parameter for parameter in parameters if parameter.ndim <= 1 or id(parameter) in tables]
+    found: list[Optimizer] = []
+    if train.optimizer == "muon":
+        flat = [parameter for parameter in matrices if parameter.ndim == 2]
+        matrices = [parameter for parameter in matrices if parameter.ndim > 2]
+        if flat:
+            found.append(Muon(flat, train.learning_rate, train.weight_decay, adjust_lr_fn="match_rms_adamw"))
     groups = [{"params": matrices, "weight_decay": train.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return AdamW([group for group in groups if group["params"]], lr=train.learning_rate, fused=True)
+    groups = [group for group in groups if group["params"]]
+    if groups and train.optimizer == "adagrad":
+        found.append(Adagrad(groups, train.learning_rate, fused=True))
+    elif groups:
+        found.append(AdamW(groups, train.learning_rate, fused=True))
+    return found
 
 
-def schedule(optimizer: AdamW, train: TrainParams, steps: int) -> LRScheduler:
-    """The step size of each of `steps` optimizer steps."""
-    warmup = max(1, round(train.warmup_share * steps))
-    if train.schedule == "one_cycle" and steps > 1:
-        share = min(max(train.warmup_share, 1 / steps), 1 - 1 / steps)
-        return OneCycleLR(optimizer, train.learning_rate, total_steps=steps + 1, pct_start=share)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        if train.schedule == "constant":
-            return 1.0
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-    return LambdaLR(optimizer, factor)
+def clip(parameters: list[nn.Parameter], longest: float) -> None:
+    """Shorten the gradients, all together, to that length."""
+    length: Tensor = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    if length.device.type == "cpu" and length <= longest:
+        return  # spares a pass over the tables; a GPU would have to be waited for
+    clip_grads_with_norm_(parameters, longest, length)

@@ -11,7 +11,7 @@ from pipelines.params import Config, Search
 
 
 class TrainParams(Config):
-    """How a neural model is trained; counting models take the seed and the device only."""
+    """How a neural model is trained; counting models take seed, device and refit only."""
 
     device: Literal["auto", "cpu", "cuda"]
     """Where to train. auto: on CUDA if there is a device, else on the CPU."""
@@ -25,13 +25,19 @@ class TrainParams(Config):
     """Passes over the training sessions at most; the schedule is as long."""
     patience: PositiveInt
     """Epochs without a better validation MRR@20 after which training stops."""
+    optimizer: Literal["adamw", "adagrad", "muon"]
+    """What turns gradients into steps. muon: for hidden matrices, with adamw for tables, biases and norms."""
     learning_rate: Annotated[PositiveFloat, Le(1.0), Search(5e-4, 2e-2, log=True)]
-    """Largest step size of AdamW."""
+    """Largest step size; adagrad wants about ten times that of adamw and muon."""
     weight_decay: Annotated[NonNegativeFloat, Le(1.0)]
-    """AdamW's decay of the matrices; tables, biases and norms have none."""
+    """Decay of the matrices (adagrad: added to the gradient); tables, biases and norms have none."""
     schedule: Literal["constant", "cosine", "one_cycle"]
     """Step size after the warm-up: unchanged, or falling to 0 along a cosine; one_cycle also swings the momentum."""
     warmup_share: Annotated[NonNegativeFloat, Lt(1.0)]
-    """Share 0..1 of all steps over which the step size rises."""
-    clip_norm: PositiveFloat
-    """Gradients longer than this are shortened to it."""
+    """Share 0..1 of the whole training over which the step size rises."""
+    clip_norm: NonNegativeFloat
+    """Gradients longer than this are shortened to it; 0: they are left as they are."""
+    average_decay: Annotated[NonNegativeFloat, Lt(1.0)]
+    """Share 0..1 of the weights' running average that a step keeps; the average is validated and served. 0: no average."""
+    refit: bool
+    """Whether the chosen epochs are trained once more on training and validation sessions, so that the last day is served too."""

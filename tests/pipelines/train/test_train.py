@@ -80,13 +80,45 @@ def test_training_stops_when_patience_is_over(run_folder: Callable[..., Path], m
     assert (results("gru4rec")["epochs"], results("gru4rec")["best_epoch"]) == (4, 2)
 
 
-def test_same_seed_same_metrics_and_weights(run_folder: Callable[..., Path]) -> None:
-    run_folder()
+@pytest.mark.parametrize("optimizer", ["adamw", "adagrad", "muon"])
+def test_same_seed_same_metrics_and_weights(run_folder: Callable[..., Path], optimizer: str) -> None:
+    run_folder(train__optimizer=optimizer, train__average_decay=0.9)
     found = []
     for _ in range(2):
         assert stage.main(["train", "gru4rec"]) == stage.DONE
         found.append([(Path("data/train/gru4rec") / name).read_bytes() for name in ("metrics.json", "weights.safetensors")])
     assert found[0] == found[1]
+
+
+def test_the_average_is_what_is_validated_and_kept(run_folder: Callable[..., Path]) -> None:
+    run_folder(train__average_decay=0.99, train__patience=3)
+    assert stage.main(["train", "gru4rec"]) == stage.DONE
+    model, data = weights.load(Path("data/train/gru4rec")), sessions.load(torch.device("cpu"))
+    assert fit.validate(model, data, data.of(1))["mrr_at_20"] == pytest.approx(results("gru4rec")["valid_mrr_at_20"])
+
+
+FRESH = [[7, 8], [8, 7], [7, 8, 7]]
+
+
+def test_refit_learns_the_validation_sessions_and_keeps_their_figures(run_folder: Callable[..., Path]) -> None:
+    """Items 7 and 8 are in no training session: only who has learned the last day ranks 8 first after 7."""
+    found = {}
+    for again in (False, True):
+        run_folder((TRAINING, FRESH * 20, TEST), train__refit=again, train__max_epochs=4, train__learning_rate=0.05)
+        assert stage.main(["train", "gru4rec"]) == stage.DONE
+        found[again] = results("gru4rec")
+        data = sessions.load(torch.device("cpu"))
+        top = weights.load(Path("data/train/gru4rec")).scores(data.batch(data.of(1)[:1]).prefixes()).argmax(1)
+        assert (top.tolist() == [8]) is again
+    assert found[True]["valid_mrr_at_20"] == found[False]["valid_mrr_at_20"]
+    assert (found[False]["refit"], found[True]["refit"]) == (False, True)
+
+
+def test_refit_counts_the_validation_sessions(run_folder: Callable[..., Path]) -> None:
+    run_folder((TRAINING, FRESH * 200, TEST), train__refit=True)
+    assert stage.main(["train", "popularity"]) == stage.DONE
+    counts = weights.load(Path("data/train/popularity")).state_dict()["counts"]
+    assert counts[[7, 8]].tolist() == [800, 600]
 
 
 def test_mlflow_knows_settings_curves_and_data(run_folder: Callable[..., Path], mlflow_store: str) -> None:

@@ -1,0 +1,101 @@
+"""Optimizer steps over the training sessions, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from models.core.base import SessionModel
+from models.core.batch import SessionBatch
+from pipelines.errors import DataError, ParamsError
+from pipelines.stores.sessions import Sessions
+from pipelines.train.average import Average
+from pipelines.train.batches import by_length
+from pipelines.train.optimizer import Steps
+from pipelines.train.params import TrainParams
+from pipelines.train.progress import Progress
+
+CHECK_EVERY = 50
+"""Batches between two looks at the losses: each look waits for the device."""
+
+
+class DivergedError(DataError):
+    """The loss is no number any more; the model holds the best weights of the epochs before."""
+
+
+class Stepper:
+    """Model, optimizer, schedule and running average, moved on by whole epochs."""
+
+    def __init__(self, model: SessionModel, data: Sessions, sessions: Int[Tensor, "n"], train: TrainParams) -> None:
+        self.model, self.data, self.sessions, self.train = model, data, sessions, train
+        self.lengths, self.device = data.lengths[sessions], data.items.device
+        self.events, self.places, self.seen = int(self.lengths.sum()), 0, 0
+        self.steps, self.average = Steps(model, train), Average(model, train.average_decay)
+        self.generator = torch.Generator().manual_seed(train.seed)
+        auto = train.precision == "auto" and multiplies_bfloat16(self.device)
+        self.bfloat16 = auto or train.precision == "bfloat16"
+
+    def epoch(self, epoch: int, progress: Progress) -> float:
+        """One pass; its mean loss. DivergedError if a loss is no number, ParamsError if memory does not suffice."""
+        self.model.train()
+        losses: list[Tensor] = []
+        with _memory_explained(self.train):
+            parts = by_length(self.sessions, self.lengths, self.train.batch_size, self.generator)
+            for number, part in enumerate(parts, 1):
+                batch = self.data.batch(part)
+                losses.append(self.step(batch))
+                self.places += batch.items.numel()
+                if progress.add(int(batch.lengths.sum())):
+                    progress.show(float(losses[-1]))
+                if number % CHECK_EVERY == 0:
+                    self.check(losses, epoch)
+        self.check(losses, epoch)
+        return float(torch.stack(losses).double().mean())
+
+    def step(self, batch: SessionBatch) -> Tensor:
+        """One optimizer step; the loss stays on the device."""
+        self.steps.clear()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            loss = self.model.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        done = (self.seen + len(batch) / 2) / (len(self.sessions) * self.train.max_epochs)
+        self.steps.step(min(done, 1.0))
+        self.seen += len(batch)
+        self.average.update()
+        return loss.detach()
+
+    def check(self, losses: list[Tensor], epoch: int) -> None:
+        """DivergedError names the first loss that is no number."""
+        wrong = (~torch.isfinite(torch.stack(losses))).nonzero()
+        if len(wrong):
+            number, train = int(wrong[0]) + 1, self.train
+            raise DivergedError(
+                f"the loss is {float(losses[number - 1])} at batch {number} of epoch {epoch}",
+                f"train.learning_rate = {train.learning_rate}, clip_norm = {train.clip_norm}, precision = {train.precision}",
+                "lower train.learning_rate or train.clip_norm",
+            )
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has units for it: every CUDA card of the last years, CPUs with AVX512_BF16 or AMX."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    there = torch.cpu.get_capabilities()
+    return bool(there.get("avx512_bf16") or there.get("amx_bf16"))
+
+
+@contextmanager
+def _memory_explained(train: TrainParams) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # torch raises its OutOfMemoryError on CUDA, a plain RuntimeError on the CPU
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            why = " ".join(str(error).split())[:300]
+            raise ParamsError(
+                "out of memory while training", f"train.batch_size = {train.batch_size}: {why}", "lower train.batch_size"
+            ) from None
+        raise
