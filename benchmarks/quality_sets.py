@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipelines.etl.indices import FIRST_VALUE, NULL, RARE, UNSEEN
+from pipelines.features import FIRST_VALUE, NULL, RARE, UNSEEN
 from pipelines.split import TEST, TRAIN, VALID
 
 ROOT = Path(__file__).resolve().parents[1]

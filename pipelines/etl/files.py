@@ -14,8 +14,8 @@ import polars as pl
 
 from pipelines.columns import BRAND, CATEGORY, ITEM, PRICE, SESSION, TIME, USER
 from pipelines.etl.events import CODED, Events
-from pipelines.etl.indices import FIRST_VALUE, RARE
 from pipelines.etl.sessionize import INDEX
+from pipelines.features import FIRST_VALUE, RARE
 from pipelines.paths import ETL
 
 Array = npt.NDArray[Any]

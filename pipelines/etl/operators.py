@@ -12,16 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.etl import compat  # noqa: F401  before dask and merlin
-from pipelines.etl.indices import FIRST_VALUE, NULL, RARE, UNSEEN
+from pipelines.features import AGE, CYCLE, DAY_S, FIRST_VALUE, MICROSECONDS, MONDAY, NULL, RARE, UNSEEN
 
 import dask  # isort: skip
 import merlin.dtypes as md  # isort: skip
 from nvtabular.ops import Operator, StatOperator  # isort: skip
-
-DAY_S = 86_400
-MICROSECONDS = 1_000_000
-_MONDAY = 3
-"""1970-01-01 was a Thursday: days since then plus 3, modulo 7, is 0 on a Monday."""
 
 
 def values(column: Any) -> Any:
@@ -39,7 +34,7 @@ def like(array: Any, table: npt.NDArray[Any]) -> Any:
 
 
 class Lookup(StatOperator):  # type: ignore[misc]
-    """Codes (0 null, k + 1 for texts[k]) become indices by training count: see indices.py.
+    """Codes (0 null, k + 1 for texts[k]) become indices by training count: see pipelines/features.py.
 
     More frequent values come first, equally frequent ones by text: the result depends on the data alone.
     """
@@ -97,14 +92,12 @@ def _sum(parts: list[dict[str, npt.NDArray[np.int64]]]) -> dict[str, npt.NDArray
 class Cycle(Operator):  # type: ignore[misc]
     """A time (int64 us, UTC) on two circles: hour_sin, hour_cos (the time of day) and weekday_sin, weekday_cos."""
 
-    NAMES = ("hour_sin", "hour_cos", "weekday_sin", "weekday_cos")
-
     def transform(self, col_selector: Any, df: Any) -> Any:
         (name,) = col_selector.names
         return type(df)(cycle(values(df[name])))
 
     def column_mapping(self, col_selector: Any) -> dict[str, list[str]]:
-        return {name: list(col_selector.names) for name in self.NAMES}
+        return {name: list(col_selector.names) for name in CYCLE}
 
     @property
     def output_dtype(self) -> Any:
@@ -117,9 +110,9 @@ def cycle(time: Any) -> dict[str, Any]:
     day = second // DAY_S
     hour = (second - day * DAY_S).astype(np.float32) * np.float32(2 * np.pi / DAY_S)
     angle = np.arange(7, dtype=np.float32) * np.float32(2 * np.pi / 7)
-    weekday = (day + _MONDAY) % 7
+    weekday = (day + MONDAY) % 7
     arrays = (np.sin(hour), np.cos(hour), like(time, np.sin(angle))[weekday], like(time, np.cos(angle))[weekday])
-    return dict(zip(Cycle.NAMES, arrays, strict=True))
+    return dict(zip(CYCLE, arrays, strict=True))
 
 
 class ItemAge(Operator):  # type: ignore[misc]
@@ -134,10 +127,10 @@ class ItemAge(Operator):  # type: ignore[misc]
 
     def transform(self, col_selector: Any, df: Any) -> Any:
         item, time = (values(df[name]) for name in ("item_id", "timestamp"))
-        return type(df)({"item_age": age(item, time, like(time, self.first_seen))})
+        return type(df)({AGE: age(item, time, like(time, self.first_seen))})
 
     def column_mapping(self, col_selector: Any) -> dict[str, list[str]]:
-        return {"item_age": list(col_selector.names)}
+        return {AGE: list(col_selector.names)}
 
     @property
     def output_dtype(self) -> Any:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pipelines.columns import BRAND, CATEGORY, EVENT, ITEM, PRICE, TIME
 from pipelines.errors import ServiceError
 from pipelines.etl import compat, operators  # compat before dask and nvtabular
-from pipelines.etl.indices import FIRST_VALUE
+from pipelines.features import AGE, CYCLE, FIRST_VALUE
 
 import dask  # isort: skip
 import dask.dataframe as dd  # isort: skip
@@ -28,7 +28,6 @@ import nvtabular as nvt  # isort: skip
 import pandas as pd  # isort: skip
 from nvtabular import ops  # isort: skip
 
-AGE = "item_age"
 CATEGORICAL = (CATEGORY, BRAND, EVENT)
 CONTINUOUS = (PRICE, AGE)
 RAW: dict[str, type] = {ITEM: np.int32, TIME: np.int64, PRICE: np.float32, **dict.fromkeys(CATEGORICAL, np.int32)}
@@ -36,7 +35,7 @@ RAW: dict[str, type] = {ITEM: np.int32, TIME: np.int64, PRICE: np.float32, **dic
 MADE: dict[str, type] = {
     **dict.fromkeys(CATEGORICAL, np.int32),
     **dict.fromkeys(CONTINUOUS, np.float32),
-    **dict.fromkeys(operators.Cycle.NAMES, np.float32),
+    **dict.fromkeys(CYCLE, np.float32),
 }
 """What it makes."""
 SAMPLE = 1_000
@@ -149,7 +148,7 @@ def describe(fitted: Fitted, num_items: int) -> dict[str, dict[str, Any]]:
     }
     for name, values in fitted.kept.items():
         columns[name] = {"dtype": "int32", "role": "categorical", "cardinality": FIRST_VALUE + len(values)}
-    for name in (*CONTINUOUS, *operators.Cycle.NAMES):
+    for name in (*CONTINUOUS, *CYCLE):
         columns[name] = {"dtype": "float32", "role": "continuous"}
     for name, mean in fitted.means.items():
         columns[name] |= {"mean": mean, "std": fitted.stds[name], "transform": "(log(1 + x) - mean) / std, null is 0"}

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.errors import DataError, ParamsError
 from pipelines.etl import operators, run
-from pipelines.etl.indices import NULL, RARE, UNSEEN
+from pipelines.features import NULL, RARE, UNSEEN
 from pipelines.paths import ETL
 from pipelines.stage import Report
 from tests.pipelines.etl.conftest import WINDOW, etl, session, split

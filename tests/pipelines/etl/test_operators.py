@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from pipelines.etl import operators
-from pipelines.etl.indices import NULL, RARE, UNSEEN
+from pipelines.features import CYCLE, NULL, RARE, UNSEEN
 
 HOUR = 3_600_000_000
 
@@ -27,7 +27,7 @@ def test_null_unseen_and_rare_are_three_things_and_frequent_values_come_first() 
 )
 def test_time_goes_round(hours: int, expected: tuple[float, ...]) -> None:
     made = operators.cycle(np.array([hours * HOUR]))
-    np.testing.assert_allclose([made[name][0] for name in operators.Cycle.NAMES], expected, atol=1e-6)
+    np.testing.assert_allclose([made[name][0] for name in CYCLE], expected, atol=1e-6)
 
 
 def test_age_is_the_log_of_days_and_never_negative() -> None:
