@@ -1,0 +1,151 @@
+"""The transformer that session models share: pre-norm, gated residuals, gated feed-forward layers.
+
+Source  Vaswani et al., NeurIPS 2017, https://arxiv.org/abs/1706.03762; Xiong et al., ICML 2020,
+        https://arxiv.org/abs/2002.04745 (pre-norm); Shazeer, 2020, https://arxiv.org/abs/2002.05202 (SwiGLU);
+        Borisyuk et al., 2025, https://arxiv.org/abs/2502.03417 (LiGR: gates on both residuals).
+Shapes  B sessions, L events, D hidden size, H heads, E = D / H, F width of the feed-forward layers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Gt, Le, Lt
+from jaxtyping import Float
+from pydantic import PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.core import config
+from models.core.attention import attend, forbid
+from models.core.batch import SessionBatch
+from models.core.dropout import Dropout
+from models.core.positions import TIMESTAMP, PairBias, PlaceVectors
+from models.core.sequence import SequenceConfig
+
+
+class TransformerConfig(SequenceConfig):
+    """How events of a session are mixed."""
+
+    layers: Annotated[PositiveInt, Le(24), config.Search(1, 4)]
+    """Blocks of attention and feed-forward layer on top of each other."""
+    heads: Annotated[PositiveInt, Le(32)]
+    """Attention heads; they share the hidden size, which must be a multiple of them."""
+    feed_forward: Literal["swiglu", "gelu"]
+    """What stands between two attentions. swiglu: three matrices, one of them a gate. gelu: two, as in the first transformers."""
+    feed_forward_factor: Annotated[float, Gt(0), Le(16), config.Search(1.0, 4.0)]
+    """Width of the feed-forward layers over the hidden size; rounded up to a multiple of 32, which is fast."""
+    gated: bool
+    """Whether each residual is let through by a learned gate (LiGR)."""
+    norm: Literal["layer", "rms"]
+    """What each block begins with. layer has a kernel of its own on a CPU and is faster there."""
+    positions: Literal["learned", "relative", "none"]
+    """How order is known. learned: a vector for each place. relative: a bias of each head for each distance of two events."""
+    time_bias: bool
+    """Whether each head has a bias for the time between two events; reads the column timestamp."""
+    hidden_dropout: Annotated[float, Ge(0), Lt(1), config.Search(0.0, 0.6)]
+    """Share 0..1 of each layer's output that training blanks."""
+    attention_dropout: Annotated[float, Ge(0), Lt(1), config.Search(0.0, 0.6)]
+    """Share 0..1 of the attention weights that training blanks. More than 0 is slow."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_hidden_size(self) -> TransformerConfig:
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size = {self.hidden_size} is not a multiple of heads = {self.heads}")
+        return self
+
+    def read(self) -> tuple[str, ...]:
+        """Columns that the model reads: those beside the item, and the time if it is asked for."""
+        return (*self.columns, TIMESTAMP) if self.time_bias else self.columns
+
+
+class Transformer(nn.Module):
+    """From event vectors to states."""
+
+    def __init__(self, config: TransformerConfig, num_places: int, causal: bool) -> None:
+        super().__init__()
+        self.places = PlaceVectors(num_places, config.hidden_size, not causal) if config.positions == "learned" else None
+        self.pairs = PairBias(num_places, config.heads, config.positions == "relative", config.time_bias)
+        self.blocks = nn.ModuleList(Block(config, causal) for _ in range(config.layers))
+        self.norm = norm(config)
+        self.causal = causal
+
+    def forward(self, events: Float[Tensor, "B L D"], batch: SessionBatch) -> Float[Tensor, "B L D"]:
+        """Causal: each state has seen its event and those before. Else: all events of the session. Padding is never seen."""
+        bias = self.pairs(batch)
+        if not self.causal:
+            bias = forbid(events.new_zeros(1, 1, 1, 1) if bias is None else bias, batch.mask()[:, None, None])
+        states_BLD = events if self.places is None else self.places(events, batch.lengths)
+        for block in self.blocks:
+            states_BLD = block(states_BLD, bias)
+        normed_BLD: Tensor = self.norm(states_BLD)
+        return normed_BLD
+
+
+class Block(nn.Module):
+    """x + gate(x) * attention(norm(x)), then x + gate(x) * feed_forward(norm(x)); without gates: x + f(norm(x))."""
+
+    def __init__(self, config: TransformerConfig, causal: bool) -> None:
+        super().__init__()
+        self.attention = Residual(config, Attention(config, causal))
+        self.feed_forward = Residual(config, FeedForward(config))
+
+    def forward(self, states: Float[Tensor, "B L D"], bias: Float[Tensor, "#B #H #L L"] | None) -> Float[Tensor, "B L D"]:
+        mixed_BLD: Tensor = self.feed_forward(self.attention(states, bias))
+        return mixed_BLD
+
+
+class Residual(nn.Module):
+    def __init__(self, config: TransformerConfig, inner: nn.Module) -> None:
+        super().__init__()
+        self.norm, self.inner, self.dropout = norm(config), inner, Dropout(config.hidden_dropout)
+        self.gate = nn.Linear(config.hidden_size, config.hidden_size) if config.gated else None
+
+    def forward(self, states: Float[Tensor, "B L D"], *rest: Tensor | None) -> Float[Tensor, "B L D"]:
+        change_BLD: Tensor = self.dropout(self.inner(self.norm(states), *rest))
+        return states + (change_BLD if self.gate is None else torch.sigmoid(self.gate(states)) * change_BLD)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: TransformerConfig, causal: bool) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.queries, self.keys, self.values, self.out = (nn.Linear(size, size, bias=False) for _ in range(4))
+        self.heads, self.causal, self.dropout = config.heads, causal, config.attention_dropout
+
+    def forward(self, states: Float[Tensor, "B L D"], bias: Float[Tensor, "#B #H #L L"] | None) -> Float[Tensor, "B L D"]:
+        states = multiplied(states)
+        queries, keys, values = (
+            layer(states).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.queries, self.keys, self.values)
+        )
+        found_BHLE = attend(queries, keys, values, bias, self.causal, self.dropout if self.training else 0.0)
+        found_BLD: Tensor = self.out(found_BHLE.transpose(1, 2).flatten(2))
+        return found_BLD
+
+
+class FeedForward(nn.Module):
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        size, width = config.hidden_size, -(-round(config.hidden_size * config.feed_forward_factor) // 32) * 32
+        self.up, self.down = nn.Linear(size, width), nn.Linear(width, size)
+        self.gate = nn.Linear(size, width) if config.feed_forward == "swiglu" else None
+
+    def forward(self, states: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
+        states = multiplied(states)
+        up_BLF: Tensor = self.up(states)
+        wide_BLF = functional.gelu(up_BLF) if self.gate is None else functional.silu(self.gate(states)) * up_BLF
+        down_BLD: Tensor = self.down(wide_BLF)
+        return down_BLD
+
+
+def norm(config: TransformerConfig) -> nn.Module:
+    """A new norm of the kind that is set."""
+    kind = nn.LayerNorm if config.norm == "layer" else nn.RMSNorm
+    return kind(config.hidden_size)
+
+
+def multiplied(states: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """In the precision that matrix products are made in: cast once, not once for each matrix."""
+    kind = states.device.type
+    return states.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else states
