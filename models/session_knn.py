@@ -1,37 +1,56 @@
-"""V-SKNN: the sessions most like this one, found by the items they share, vote for their own items.
+"""Session kNN: the sessions most like this one, found by the items they share, vote for their own items.
 
-Source   Ludewig and Jannach, UMUAI 2018, https://arxiv.org/abs/1803.09587 (vector multiplication session-based kNN).
+Source   v_sknn: Ludewig and Jannach, UMUAI 2018, https://arxiv.org/abs/1803.09587 (vector multiplication session-based kNN).
          Among the sessions that share an item, the `sample_size` most recent are compared; an item's weight in the session
          falls linearly from the last event back; the similarity is the dot product with the binary neighbour.
+         vstan: STAN, Garg et al., SIGIR 2019, https://dl.acm.org/doi/10.1145/3331184.3331322, joined with V-SKNN by
+         Ludewig et al., UMUAI 2021, https://arxiv.org/abs/1910.12781. Weights fall exponentially: of the session's items by
+         position (lambda_spw), of neighbours by age (lambda_snh), of a neighbour's items by their distance from the latest
+         shared one (lambda_inh), of votes by the position of the latest shared item in the session (lambda_ipw); rare items
+         count more (lambda_idf). The similarity is the cosine with the binary neighbour.
 Differs  Similarities are whole numbers, so equal neighbours are equal on every device and go by recency.
+         v_sknn: the linear decay of votes ends at 0, the published code goes on below.
+         vstan: the age of a neighbour is the time from its last event to the last event of training, not to the session asked:
+         a factor that is the same for all neighbours, and the served graph knows no clock. Similarities are relative to the
+         nearest neighbour's, so that no row vanishes. idf counts sessions with the item, the published code events.
          Items without a vote are ranked by popularity.
-Shapes   B sessions, L events, M sessions looked up for each item, S sessions kept, C sampled, K neighbours,
-         N distinct items of the longest kept session, V = num_items + 1, E = distinct (session, item) pairs kept.
+Shapes   B sessions, L events, S sessions kept (0 is the newest), C sampled, K neighbours, V = num_items + 1,
+         E = distinct (session, item) pairs kept, N pairs looked up, Q votes.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from annotated_types import Le
 from jaxtyping import Float, Int
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from models.core import config
+from models.core import config, ragged
 from models.core.base import CountingModel, Features, mask_padding
 from models.core.batch import PADDING, SessionBatch
+from models.core.sharing import Sampled, SessionsOfItems, last_events, sample
 
+TIME = "timestamp"
+"""Column of event times, in microseconds."""
+DAY = 86_400_000_000
 UNIT = 1024
-"""Whole number that stands for a weight of 1."""
+"""v_sknn: the whole number that stands for an item weight of 1."""
+FINE = 2**40
+"""vstan: the whole number that stands for a weight, and for a relative similarity, of 1."""
 NO_VOTE = 1e-6
 """What popularity weighs beside votes: nothing but an order."""
 
+Lambda = Annotated[PositiveFloat, config.Search(0.25, 32.0, log=True)] | None
+
 
 class SessionKNNConfig(config.Config):
-    """Settings of V-SKNN."""
+    """Settings of session kNN."""
 
+    method: Literal["v_sknn", "vstan"]
+    """V-SKNN, or VSTAN with its exponential decays."""
     neighbours: Annotated[PositiveInt, Le(5000), config.Search(50, 1500, log=True)]
     """Most similar sessions that vote."""
     sample_size: Annotated[PositiveInt, Le(50_000), config.Search(250, 10_000, log=True)]
@@ -39,9 +58,34 @@ class SessionKNNConfig(config.Config):
     max_sessions: Annotated[PositiveInt, Le(5_000_000)]
     """Newest training sessions that are kept; the served model holds them."""
     idf: Literal["none", "similarity", "votes", "both"]
-    """Where rare items weigh more, by log(sessions / sessions with the item)."""
+    """v_sknn: where rare items weigh more, by log(sessions / sessions with the item)."""
     decay: Literal["none", "linear", "reciprocal"]
-    """How a neighbour's vote falls with the events since the latest item it shares: 1 - steps / 10, or 1 / steps."""
+    """v_sknn: how a neighbour's vote falls with the events since the latest item it shares: 1 - steps / 10, or 1 / steps."""
+    lambda_spw: Lambda
+    """vstan: events from the end of the session over which an item's weight in the similarity falls to 1/e; null: it does not."""
+    lambda_snh_days: Annotated[PositiveFloat, config.Search(0.5, 100.0, log=True)] | None
+    """vstan: days over which a neighbour's similarity falls to 1/e; null: times are not read."""
+    lambda_inh: Lambda
+    """vstan: events from a neighbour's latest shared item over which the votes for its items fall to 1/e; null: they do not."""
+    lambda_ipw: Lambda
+    """vstan: events from the end of the session to its latest shared item over which a vote falls to 1/e; null: it does not."""
+    lambda_idf: Annotated[PositiveFloat, config.Search(0.5, 10.0, log=True)] | None
+    """vstan: a vote is multiplied by 1 + lambda_idf * log(sessions / sessions with the item); null: it is not."""
+
+
+class Nearest(NamedTuple):
+    """The neighbours of each session.
+
+    session     its number
+    similarity  v_sknn: the dot product; vstan: relative to the nearest; 0 is no neighbour
+    steps       events from the end of the session to the latest shared item, which has 1
+    place       vstan: the last event of the neighbour that is a shared item, counted from 1
+    """
+
+    session: Int[Tensor, "B K"]
+    similarity: Float[Tensor, "B K"]
+    steps: Int[Tensor, "B K"]
+    place: Int[Tensor, "B K"]
 
 
 class SessionKNN(CountingModel):
@@ -49,97 +93,138 @@ class SessionKNN(CountingModel):
     config: SessionKNNConfig
     session_starts: Int[Tensor, "S+1"]
     items_of_sessions: Int[Tensor, "E"]
+    places_of_sessions: Int[Tensor, "E"]
     item_starts: Int[Tensor, "V+1"]
     sessions_of_items: Int[Tensor, "E"]
+    places_of_items: Int[Tensor, "E"]
+    ages: Float[Tensor, "S"]
     item_weights: Int[Tensor, "V"]
     vote_weights: Float[Tensor, "V"]
     popularity: Float[Tensor, "V"]
-    recent: Int[Tensor, "M"]
-    places: Int[Tensor, "N"]
 
     def __init__(self, config: SessionKNNConfig, features: Features) -> None:
         super().__init__(config, features)
         size = features.num_items + 1
-        for name in ("session_starts", "recent", "places"):
-            self.register_buffer(name, torch.zeros(0, dtype=torch.int64))
-        for name in ("items_of_sessions", "sessions_of_items"):
+        self.register_buffer("session_starts", torch.zeros(0, dtype=torch.int64))
+        for name in ("items_of_sessions", "places_of_sessions", "sessions_of_items", "places_of_items"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("ages", torch.zeros(0, dtype=torch.float64))
         self.register_buffer("item_starts", torch.zeros(size + 1, dtype=torch.int64))
         self.register_buffer("item_weights", torch.zeros(size, dtype=torch.int64))
         self.register_buffer("vote_weights", torch.zeros(size))
         self.register_buffer("popularity", torch.zeros(size))
 
+    @classmethod
+    def columns(cls, config: SessionKNNConfig) -> tuple[str, ...]:  # type: ignore[override]
+        return (TIME,) if config.method == "vstan" and config.lambda_snh_days else ()
+
     def numbers_per_row(self) -> int:
-        sessions, session_items = len(self.session_starts), self.config.neighbours * len(self.places)
-        looked_up = self.features.max_session_length * len(self.recent)
-        return 4 * (self.features.num_items + 1) + 6 * sessions + 4 * looked_up + 4 * session_items
+        sampled, votes = self.config.sample_size, self.config.neighbours * len(self.items_of_sessions)
+        return 3 * (self.features.num_items + 1) + 8 * sampled + 8 * votes // max(len(self.session_starts) - 1, 1)
 
     def fit(self, batch: SessionBatch) -> None:
         size = self.features.num_items + 1
         events = batch.items[batch.mask()]
         self.popularity = torch.bincount(events, minlength=size).float() / max(len(events), 1)
 
-        kept_SL = batch.items[-self.config.max_sessions :]
-        sessions, device = kept_SL.shape[0], kept_SL.device
-        number_SL = torch.arange(sessions, device=device)[:, None].expand_as(kept_SL)
-        pairs_E = torch.unique((number_SL * size + kept_SL)[kept_SL != PADDING])
+        kept_SL = batch.items[-self.config.max_sessions :].flip(0)
+        sessions, longest = kept_SL.shape
+        number_SL = torch.arange(sessions, device=kept_SL.device)[:, None].expand_as(kept_SL)
+        happened_SL = kept_SL != PADDING
+        pairs_E, pair_of_event = torch.unique((number_SL * size + kept_SL)[happened_SL], return_inverse=True)
         session_E, item_E = pairs_E // size, pairs_E % size
+        place = torch.arange(1, longest + 1, device=kept_SL.device).expand_as(kept_SL)[happened_SL]
+        place_E = torch.zeros_like(pairs_E).scatter_reduce(0, pair_of_event, place, "amax")
         by_item_E = torch.argsort(item_E, stable=True)
         support_V = torch.bincount(item_E, minlength=size)
-        distinct_S = torch.bincount(session_E, minlength=sessions)
 
-        self.session_starts, self.items_of_sessions = _starts(distinct_S), item_E.int()
-        self.item_starts, self.sessions_of_items = _starts(support_V), session_E[by_item_E].int()
-        self.recent = torch.arange(min(int(support_V.max()), self.config.sample_size), device=device)
-        self.places = torch.arange(int(distinct_S.max()), device=device)
+        self.session_starts = ragged.starts(torch.bincount(session_E, minlength=sessions))
+        self.items_of_sessions, self.places_of_sessions = item_E.int(), place_E.int()
+        self.item_starts = ragged.starts(support_V)
+        self.sessions_of_items, self.places_of_items = session_E[by_item_E].int(), place_E[by_item_E].int()
+        self.ages = self._ages(batch)
         idf_V = torch.log(sessions / support_V.clamp(min=1).double()).clamp(min=1 / UNIT).float()
         ones_V = torch.ones_like(idf_V)
-        self.item_weights = ((idf_V if self.config.idf in ("similarity", "both") else ones_V) * UNIT).round().long()
-        self.vote_weights = idf_V if self.config.idf in ("votes", "both") else ones_V
+        if self.config.method == "vstan":
+            self.item_weights = ones_V.long()
+            self.vote_weights = ones_V + (self.config.lambda_idf or 0.0) * idf_V
+        else:
+            self.item_weights = ((idf_V if self.config.idf in ("similarity", "both") else ones_V) * UNIT).round().long()
+            self.vote_weights = idf_V if self.config.idf in ("votes", "both") else ones_V
+
+    def _ages(self, batch: SessionBatch) -> Float[Tensor, "S"]:
+        """What a neighbour's age takes from the logarithm of its similarity."""
+        kept = slice(-self.config.max_sessions, None)
+        lengths_S = batch.lengths[kept].flip(0)
+        if TIME not in self.columns(self.config):
+            return torch.zeros_like(lengths_S, dtype=torch.float64)
+        if TIME not in batch.columns:
+            raise ValueError(f"zoo.session_knn.lambda_snh_days needs the column {TIME!r}")
+        ends_S = batch.columns[TIME][kept].flip(0).gather(1, lengths_S[:, None] - 1).squeeze(1)
+        assert self.config.lambda_snh_days is not None
+        return (ends_S.max() - ends_S).double() / (DAY * self.config.lambda_snh_days)
 
     def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:
-        neighbours_BK, similarity_BK = self.nearest(batch)
-        zero_BV = torch.zeros_like(self.popularity).expand(batch.items.shape[0], -1)
-        place_BKN = self.session_starts[neighbours_BK][:, :, None] + self.places
-        voted_BKN = (place_BKN < self.session_starts[neighbours_BK + 1][:, :, None]) & (similarity_BK > 0)[:, :, None]
-        last_place = self.items_of_sessions.shape[0] - 1
-        items_BKN = self.items_of_sessions[place_BKN.clamp(max=last_place)].long().where(voted_BKN, PADDING)
-        vote_BK = similarity_BK.float() / (UNIT * batch.lengths.clamp(min=1)[:, None])
-        if self.config.decay != "none":
-            order_BL = torch.arange(1, batch.items.shape[1] + 1, device=batch.items.device) * batch.mask()
-            order_BV = zero_BV.scatter_reduce(1, batch.items, order_BL.float(), "amax")
-            shared_BK = order_BV.gather(1, items_BKN.flatten(1)).reshape(items_BKN.shape).amax(2)
-            steps_BK = batch.lengths[:, None] - shared_BK + 1
-            vote_BK = vote_BK * (1 / steps_BK if self.config.decay == "reciprocal" else (1 - steps_BK / 10).clamp(min=0))
-        votes_BKN = vote_BK[:, :, None] * voted_BKN
-        votes_BV = zero_BV.scatter_add(1, items_BKN.flatten(1), votes_BKN.flatten(1))
-        return mask_padding(votes_BV * self.vote_weights + NO_VOTE * self.popularity)
+        near = self.nearest(batch)
+        vote_BK = near.similarity * self._vote_decay(near.steps)
+        begin_BK = self.session_starts[near.session]
+        items_BK = (self.session_starts[near.session + 1] - begin_BK) * (vote_BK > 0)
+        neighbour_Q, within_Q = ragged.expand(items_BK.flatten())
+        pair_Q = begin_BK.flatten()[neighbour_Q] + within_Q
+        item_Q = self.items_of_sessions[pair_Q].long()
+        vote_Q = vote_BK.flatten()[neighbour_Q] * self.vote_weights[item_Q]
+        if self.config.method == "vstan" and self.config.lambda_inh:
+            distance_Q = (self.places_of_sessions[pair_Q] - near.place.flatten()[neighbour_Q]).abs()
+            vote_Q = vote_Q * torch.exp(-distance_Q / self.config.lambda_inh)
+        no_vote_V = mask_padding(NO_VOTE * self.popularity[None])[0]
+        scores_BV = no_vote_V.repeat(batch.items.shape[0], 1)
+        row_start_BK = torch.arange(scores_BV.shape[0], device=item_Q.device)[:, None] * len(no_vote_V) + 0 * near.session
+        place_Q = row_start_BK.flatten()[neighbour_Q] + item_Q
+        return scores_BV.flatten().scatter_add(0, place_Q, vote_Q).reshape(scores_BV.shape)
 
-    def nearest(self, batch: SessionBatch) -> tuple[Int[Tensor, "B K"], Int[Tensor, "B K"]]:
-        """The neighbours and their similarities in units of 1 / (UNIT * length); similarity 0 is no neighbour."""
-        items_BL = batch.items
-        order_L = torch.arange(items_BL.shape[1], device=items_BL.device)
-        again_BLL = (items_BL[:, :, None] == items_BL[:, None, :]) & (order_L[:, None] < order_L)
-        last_BL = batch.mask() & ~again_BLL.any(2)
-        weight_BL = (order_L + 1) * self.item_weights[items_BL] * last_BL
-
-        place_BLM = self.item_starts[items_BL + 1][:, :, None] - 1 - self.recent
-        found_BLM = (place_BLM >= self.item_starts[items_BL][:, :, None]) & last_BL[:, :, None]
+    def nearest(self, batch: SessionBatch) -> Nearest:
+        """The most similar of the sampled sessions, in no order; of equal ones the newer."""
         sessions = self.session_starts.shape[0] - 1
-        session_BLM = self.sessions_of_items[place_BLM.clamp(min=0)].long().where(found_BLM, sessions)
-        all_BS = weight_BL.new_zeros(sessions + 1).expand(items_BL.shape[0], -1)
-        weight_BLM = weight_BL[:, :, None].expand_as(session_BLM)
-        similarity_BS = all_BS.scatter_add(1, session_BLM.flatten(1), weight_BLM.flatten(1))[:, :-1]
+        index = SessionsOfItems(self.item_starts, self.sessions_of_items, self.places_of_items, sessions)
+        most = min(self.config.sample_size, sessions)
+        last_BL = last_events(batch)
+        found = sample(index, batch.items, last_BL, self._weights(batch) * last_BL, most)
+        similarity_BC, one_B1 = self._similarity(found, batch)
+        newer_first_C = torch.arange(most - 1, -1, -1, device=similarity_BC.device)
+        key_BK, at_BK = (similarity_BC * most + newer_first_C).topk(min(self.config.neighbours, most), 1, sorted=False)
+        steps_BK = batch.lengths[:, None] - found.latest.gather(1, at_BK)
+        similarity_BK = (key_BK // most / one_B1).float()
+        return Nearest(found.session.gather(1, at_BK), similarity_BK, steps_BK, found.place.gather(1, at_BK))
 
-        newest_S = torch.arange(1, sessions + 1, device=items_BL.device)
-        sampled = min(self.config.sample_size, sessions)
-        age_BC = (newest_S * (similarity_BS > 0)).topk(sampled, 1).values
-        sampled_BC = (age_BC - 1).clamp(min=0)
-        similarity_BC = similarity_BS.gather(1, sampled_BC) * (age_BC > 0)
-        newer_first_C = torch.arange(sampled - 1, -1, -1, device=items_BL.device)
-        key_BK, at_BK = (similarity_BC * sampled + newer_first_C).topk(min(self.config.neighbours, sampled), 1)
-        return sampled_BC.gather(1, at_BK), key_BK // sampled
+    def _weights(self, batch: SessionBatch) -> Int[Tensor, "B L"]:
+        """What each event weighs in the similarity, as a whole number."""
+        order_L = torch.arange(1, batch.items.shape[1] + 1, device=batch.items.device)
+        if self.config.method == "v_sknn":
+            return order_L * self.item_weights[batch.items]
+        if self.config.lambda_spw is None:
+            return FINE * batch.mask().long()
+        back_BL = (batch.lengths[:, None] - order_L).clamp(min=0).double()
+        return (FINE * torch.exp(-back_BL / self.config.lambda_spw)).round().long()
 
+    def _similarity(self, found: Sampled, batch: SessionBatch) -> tuple[Int[Tensor, "B C"], Int[Tensor, "B 1"]]:
+        """Similarity of the sampled sessions as a whole number, and the number that stands for 1."""
+        if self.config.method == "v_sknn":
+            return found.shared, UNIT * batch.lengths.clamp(min=1)[:, None]
+        there_BC = found.shared > 0
+        age_BC = torch.where(there_BC, self.ages[found.session], float("inf"))
+        younger_BC = torch.exp(age_BC.amin(1, keepdim=True).clamp(max=1e300) - age_BC)
+        items_BC = self.session_starts[found.session + 1] - self.session_starts[found.session]
+        cosine_BC = found.shared.double() * younger_BC / items_BC.clamp(min=1).double().sqrt()
+        relative_BC = cosine_BC / cosine_BC.amax(1, keepdim=True).clamp(min=1e-300)
+        return (FINE * relative_BC).round().long(), torch.full_like(batch.lengths[:, None], FINE)
 
-def _starts(sizes: Int[Tensor, "n"]) -> Int[Tensor, "n+1"]:
-    return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+    def _vote_decay(self, steps_BK: Int[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        if self.config.method == "vstan":
+            return (
+                torch.ones_like(steps_BK).float()
+                if self.config.lambda_ipw is None
+                else torch.exp((1 - steps_BK) / self.config.lambda_ipw)
+            )
+        if self.config.decay == "none":
+            return torch.ones_like(steps_BK).float()
+        return 1 / steps_BK if self.config.decay == "reciprocal" else (1 - steps_BK / 10).clamp(min=0)

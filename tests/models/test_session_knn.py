@@ -13,7 +13,7 @@ from models.core.base import CountingModel
 from models.core.batch import SessionBatch
 
 Batch = Callable[..., SessionBatch]
-PLAIN = {"neighbours": 100, "sample_size": 100, "max_sessions": 100, "idf": "none", "decay": "none"}
+PLAIN = {"method": "v_sknn", "neighbours": 100, "sample_size": 100, "max_sessions": 100, "idf": "none", "decay": "none"}
 
 
 @pytest.fixture
