@@ -15,8 +15,15 @@ from pipelines.stores.sessions import Sessions
 PREFIX, LABEL = "prefix", "label"
 
 
-def read(path: str | None, data: Sessions) -> Sessions:
-    """Each row as a session, its label last. An id that the vocabulary lacks becomes num_items + 1: known to no model."""
+def read(path: str | None, data: Sessions, columns: tuple[str, ...]) -> Sessions:
+    """Each row as a session, its label last. An id that the vocabulary lacks becomes num_items + 1: known to no model.
+
+    columns  what the model reads beside the item. ParamsError if it is anything: the file holds items alone.
+    """
+    if columns:
+        where = f"params.yaml: evaluate.protocol = given_prefixes; the model's columns: {', '.join(columns)}"
+        next_step = "train the model without columns (and without times), or set evaluate.protocol: every_position"
+        raise ParamsError("the model reads columns that given prefixes do not have", where, next_step)
     if path is None:
         what = "evaluate.protocol is given_prefixes, but no file is named"
         raise ParamsError(what, "params.yaml: evaluate.prefixes", f"name a parquet file with the columns {PREFIX} and {LABEL}")

@@ -39,7 +39,8 @@ def work(evaluate: EvaluateParams, name: str) -> Report:
         return Report(notes=["no champion yet: nothing to compare with"], result={"model": name, "absent": True})
     model = weights.load(source)
     device = choose_device(evaluate)
-    data = sessions.load(device, dict.fromkeys((*model.columns(model.config), TIME)))
+    columns = model.columns(model.config)
+    data = sessions.load(device, dict.fromkeys((*columns, TIME)), known=weights.read_card(source).columns)
     if model.features.num_items > data.features.num_items:
         what = f"the model knows {model.features.num_items:,} items, the data only {data.features.num_items:,}"
         raise DataError(
@@ -47,7 +48,7 @@ def work(evaluate: EvaluateParams, name: str) -> Report:
         )
     run = None if name == CHAMPION else tracking.resume(sessions.read_json(source / "run.json")["mlflow_run_id"])
     counts = data.counts()
-    asked, lengths_of = predictions(evaluate, data, metrics.rows_at_once(model.numbers_per_row(), device))
+    asked, lengths_of = predictions(evaluate, data, metrics.rows_at_once(model.numbers_per_row(), device), columns)
     found, shown = rank.rank(model.to(device), asked, counts)
 
     summary = sessions.read_json(ETL / "summary.json")
@@ -73,10 +74,15 @@ def work(evaluate: EvaluateParams, name: str) -> Report:
     )
 
 
-def predictions(evaluate: EvaluateParams, data: Sessions, rows: int) -> tuple[Iterator[Asked], Int[Tensor, "S"]]:
-    """What is asked, and the length of every session that may be named in it. DataError if there is nothing to predict."""
+def predictions(
+    evaluate: EvaluateParams, data: Sessions, rows: int, columns: tuple[str, ...]
+) -> tuple[Iterator[Asked], Int[Tensor, "S"]]:
+    """What is asked of a model that reads these columns, and the length of every session that may be named in it.
+
+    DataError if there is nothing to predict.
+    """
     if evaluate.protocol == "given_prefixes":
-        data = given.read(evaluate.prefixes, data)
+        data = given.read(evaluate.prefixes, data, columns)
         chosen = data.of(TRAIN, at_least=2)
     else:
         chosen = data.of(TEST, at_least=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from models.core.base import Features
-from models.core.batch import SessionBatch
+from models.core.batch import SessionBatch, places_before
 from pipelines.columns import ITEM
 from pipelines.errors import DataError, nearest
+from pipelines.features import FIRST_VALUE
 from pipelines.paths import ETL
 from pipelines.split import TRAIN
+from pipelines.stores import meanings
+from pipelines.stores.meanings import AGAIN, Meaning
 
-AGAIN = "run etl again (dvc repro etl); data/etl is written as a whole"
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Sessions:
     offsets  [S + 1] where each session begins in `items`
     split    [S] pipelines.split.TRAIN, VALID or TEST
     columns  other event columns by name, [E] each
+    notes    what a person should know of the columns
     """
 
     features: Features
@@ -39,6 +43,7 @@ class Sessions:
     offsets: Int[Tensor, "S+1"]
     split: Int[Tensor, "S"]
     columns: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
 
     @property
     def lengths(self) -> Int[Tensor, "S"]:
@@ -56,14 +61,21 @@ class Sessions:
     def _within(self, splits: tuple[int, ...]) -> Bool[Tensor, "S"]:
         return torch.isin(self.split, torch.tensor(splits, device=self.split.device))
 
-    def batch(self, sessions: Int[Tensor, "n"]) -> SessionBatch:
-        """These sessions, padded to the longest of them."""
+    def batch(self, sessions: Int[Tensor, "n"], longest: int | None = None, targets: int | None = None) -> SessionBatch:
+        """These sessions, padded to the longest of them.
+
+        Who knows their greatest length and the number of their events that have a next one tells both: nothing waits for
+        the device then.
+        """
         begin, lengths = self.offsets[sessions], self.offsets[sessions + 1] - self.offsets[sessions]
-        order = torch.arange(int(lengths.max()) if len(lengths) else 0, device=self.items.device)
+        if longest is None:
+            longest = int(lengths.max()) if len(lengths) else 0
+        order = torch.arange(longest, device=self.items.device)
         happened = order < lengths[:, None]
         place = (begin[:, None] + order) * happened
         columns = {name: values[place] * happened for name, values in self.columns.items()}
-        return SessionBatch(self.items[place] * happened, lengths, columns)
+        before = None if targets is None else places_before(lengths, longest, targets)
+        return SessionBatch(self.items[place] * happened, lengths, columns, before)
 
     def parts(self, sessions: Int[Tensor, "n"], rows: int) -> Iterator[Int[Tensor, "m"]]:
         """The sessions in order, in parts of at most `rows` prefixes with a next event (or one longer session)."""
@@ -76,35 +88,44 @@ class Sessions:
             begin = end
 
 
-def load(device: torch.device, columns: Iterable[str] = (), folder: Path = ETL) -> Sessions:
-    """The data set with these columns beside the item. DataError if a file is absent, broken or disagrees."""
-    schema = read_json(folder / "schema.json")
+def load(
+    device: torch.device, columns: Iterable[str] = (), folder: Path = ETL, known: Mapping[str, Meaning] | None = None
+) -> Sessions:
+    """The data set with these columns beside the item. DataError if a file is absent, broken or disagrees.
+
+    known  columns as a model has learned them, which may be by an older etl: they are given as it knows them
+    """
+    schema, known = read_json(folder / "schema.json"), known or {}
+    described = schema.get("columns", {})
+    for name in columns:
+        if name not in described or described[name].get("role") == "item":
+            there = nearest(name, (one for one in described if one != ITEM))
+            raise DataError(f"data/etl has no column {name!r} to read beside the item", str(folder / "schema.json"), there)
     try:
         features = Features(
             num_items=schema["num_items"],
             max_session_length=schema["max_session_length"],
-            cardinalities={name: schema["columns"][name]["cardinality"] for name in columns if _is_index(schema, name)},
+            cardinalities={name: described[name]["cardinality"] for name in columns if described[name]["role"] == "categorical"},
         )
     except (KeyError, ValidationError) as error:
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise DataError("the schema of the sessions cannot be used", f"{folder / 'schema.json'}: {why}", AGAIN) from None
     items, offsets, split = (_array(folder / name) for name in (f"columns/{ITEM}.npy", "offsets.npy", "split.npy"))
     _check(folder, features, items, offsets, split)
-    others = {}
-    for name in columns:
-        if name not in schema["columns"]:
-            known = nearest(name, schema["columns"])
-            raise DataError(f"data/etl has no column {name!r}", str(folder / "schema.json"), known)
-        others[name] = _array(folder / f"columns/{name}.npy")
-        if len(others[name]) != len(items):
-            what = f"column {name!r} has {len(others[name]):,} events, {ITEM} has {len(items):,}"
-            raise DataError(what, str(folder / "columns"), AGAIN)
+    others = {name: _array(folder / f"columns/{name}.npy") for name in columns}
+    for name, values in others.items():
+        _check_column(folder, name, values, len(items), features.cardinalities.get(name))
+    notes = _notes(others, described, np.repeat(split == TRAIN, np.diff(offsets)), folder)
+    for name, here in meanings.read(known.keys() & others.keys(), described, folder).items():
+        others[name] = meanings.translate(others[name], here, known[name])
+    learned = {name: FIRST_VALUE + len(known[name].values) for name in features.cardinalities if name in known}
     return Sessions(
-        features,
+        features.model_copy(update={"cardinalities": features.cardinalities | learned}),
         _tensor(items, device).long(),
         _tensor(offsets, device).long(),
         _tensor(split, device).long(),
         {name: _tensor(values, device) for name, values in others.items()},
+        tuple(notes),
     )
 
 
@@ -121,11 +142,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _is_index(schema: dict[str, Any], name: str) -> bool:
-    return bool(schema["columns"].get(name, {}).get("cardinality"))
-
-
-def _array(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
+def _array(path: Path) -> Array:
     try:
         return np.load(path, allow_pickle=False)  # type: ignore[no-any-return]
     except FileNotFoundError:
@@ -134,16 +151,16 @@ def _array(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
         raise DataError(f"{path.name} cannot be read", f"{path}: {error}", AGAIN) from None
 
 
-def _tensor(values: np.ndarray[Any, np.dtype[Any]], device: torch.device) -> Tensor:
+def _tensor(values: Array, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
 
 def _check(
     folder: Path,
     features: Features,
-    items: np.ndarray[Any, np.dtype[Any]],
-    offsets: np.ndarray[Any, np.dtype[Any]],
-    split: np.ndarray[Any, np.dtype[Any]],
+    items: Array,
+    offsets: Array,
+    split: Array,
 ) -> None:
     """What the tensors rely on: an index out of range would read another session's events without a word."""
     lengths = np.diff(offsets)
@@ -161,3 +178,28 @@ def _check(
     for what, wrong in problems.items():
         if wrong:
             raise DataError(what, str(folder), AGAIN)
+
+
+def _check_column(folder: Path, name: str, values: Array, events: int, cardinality: int | None) -> None:
+    """An index out of range would read another table's row, a number that is none would end the training."""
+    problems = {f"column {name!r} has {len(values):,} events, {ITEM} has {events:,}": len(values) != events}
+    if cardinality is not None:
+        wrong = len(values) > 0 and (int(values.min()) < 1 or int(values.max()) >= cardinality)
+        problems[f"column {name!r} holds indices outside 1..{cardinality - 1:,}"] = wrong
+    elif values.dtype.kind == "f":
+        missing = int((~np.isfinite(values)).sum())
+        problems[f"column {name!r} holds {missing:,} values that are no finite numbers"] = missing > 0
+    for what, wrong in problems.items():
+        if wrong:
+            raise DataError(what, str(folder / f"columns/{name}.npy"), AGAIN)
+
+
+def _notes(columns: Mapping[str, Array], described: Mapping[str, Any], training: Array, folder: Path) -> Iterator[str]:
+    """Columns that say the same of every training event. They do no harm: a shop may have no brands today."""
+    for name, values in columns.items():
+        seen = values[training]
+        if described[name]["role"] != "time" and len(seen) and seen.min() == seen.max():
+            only = f"{seen[0]:g}"
+            if described[name]["role"] == "categorical":
+                only = meanings.read([name], described, folder)[name].text(int(seen[0]))
+            yield f"column {name!r} has one value in all training events ({only}): it cannot help"

@@ -1,4 +1,7 @@
-"""A trained model as two files: `weights.safetensors`, and `model.json` that says what the weights belong to."""
+"""A trained model as two files: `weights.safetensors`, and `model.json` that says what the weights belong to.
+
+`model.json` holds the name, the settings, what the model knows of the data, and what its columns mean (meanings.py).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,10 @@ from safetensors.torch import load_file, save_file
 from models.core import registry
 from models.core.base import Features, SessionModel
 from pipelines.errors import DataError, nearest
+from pipelines.paths import ETL
+from pipelines.stores import meanings
+from pipelines.stores.meanings import Meaning
+from pipelines.stores.sessions import read_json
 
 WEIGHTS = "weights.safetensors"
 CARD = "model.json"
@@ -27,12 +34,17 @@ class Card(BaseModel):
     name: str
     config: dict[str, object]
     features: Features
+    columns: dict[str, Meaning] = {}
+    """What the columns mean that the model reads beside the item."""
 
 
-def save(name: str, model: SessionModel, folder: Path) -> None:
-    """Write both files; the same weights give the same bytes."""
+def save(name: str, model: SessionModel, folder: Path, etl: Path = ETL) -> None:
+    """Write both files; the same weights give the same bytes. etl: the data whose columns the model has learned."""
     folder.mkdir(parents=True, exist_ok=True)
     card = {"name": name, "config": model.config.model_dump(mode="json"), "features": model.features.model_dump(mode="json")}
+    if names := model.columns(model.config):
+        learned = meanings.read(names, read_json(etl / "schema.json")["columns"], etl)
+        card["columns"] = {column: meaning.model_dump(mode="json", exclude_defaults=True) for column, meaning in learned.items()}
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     save_file(tensors, folder / WEIGHTS)
     (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -61,6 +73,9 @@ def load(folder: Path) -> SessionModel:
         raise DataError(
             f"the settings do not fit the model {card.name!r}", f"{folder / CARD}: {_problems(error)}", AGAIN
         ) from None
+    if unknown := set(model.columns(model.config)) - set(card.columns):
+        what = f"{CARD} does not say what the columns {', '.join(sorted(unknown))} mean"
+        raise DataError(what, str(folder / CARD), AGAIN)
     try:
         model.load_state_dict(load_file(path))
     except FileNotFoundError:

@@ -83,7 +83,7 @@ def work(train: TrainParams, name: str) -> Report:
     return Report(
         read={"training sessions": len(data.of(TRAINING)), "validation sessions": len(data.of(VALID))},
         wrote={"numbers of weights": sum(value.numel() for value in model.state_dict().values())},
-        notes=notes(result, device, train.refit),
+        notes=[*notes(result, device, train.refit), *data.notes],
         result={"model": name, "valid_mrr_at_20": result.metrics["mrr_at_20"], "mlflow_run_id": run.id},
     )
 
@@ -92,7 +92,7 @@ def learn(model: SessionModel, data: Sessions, train: TrainParams, folder: Path,
     """Count or train. A training that diverges leaves its last good weights in `last_good`."""
     if isinstance(model, CountingModel):
         seconds, rate = count(model, data, TRAINING)
-        measured = validate(model, data, sessions_to_validate(data, VALID))
+        measured = validate(model, data, sessions_to_validate(data, VALID), train.validate_on == "last_item")
         row = Epoch(1, float("nan"), measured["mrr_at_20"], measured["recall_at_20"], rate)
         return Fit([row], 1, measured, None, seconds)
     result = Fit()

@@ -101,3 +101,22 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
     change()
     return change
+
+
+def add_column(
+    etl: Path, name: str, values: Sequence[float], texts: Sequence[str] | None = None, rare: Sequence[str] = (), **described: Any
+) -> None:
+    """A column of data/etl: indices of `texts` (4 is the first one), or numbers; `described` goes into schema.json."""
+    role = "continuous" if texts is None else "categorical"
+    np.save(etl / f"columns/{name}.npy", np.array(values, np.float32 if texts is None else np.int32))
+    schema = json.loads((etl / "schema.json").read_text())
+    schema["columns"][name] = {"role": role, **described}
+    if texts is not None:
+        schema["columns"][name] |= {"cardinality": 4 + len(texts)}
+        (etl / "values").mkdir(exist_ok=True)
+        index = [*range(4, 4 + len(texts)), *[3] * len(rare)]
+        rows = {"index": index, "value": [*texts, *rare], "count": [9] * len(index)}
+        pl.DataFrame(rows, schema={"index": pl.Int32, "value": pl.String, "count": pl.Int64}).write_parquet(
+            etl / f"values/{name}.parquet"
+        )
+    (etl / "schema.json").write_text(json.dumps(schema))

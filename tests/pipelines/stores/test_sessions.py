@@ -11,6 +11,8 @@ import torch
 
 from pipelines.errors import DataError
 from pipelines.stores import sessions
+from pipelines.stores.meanings import Meaning
+from tests.pipelines.conftest import add_column
 
 CPU = torch.device("cpu")
 PARTS = ([[1, 2, 3], [4]], [[5, 6]], [[2, 1, 2, 1]])
@@ -94,3 +96,52 @@ def test_a_column_of_other_length_is_refused(etl: Path) -> None:
     np.save(etl / "columns/timestamp.npy", np.zeros(3, np.int64))
     with pytest.raises(DataError, match="has 3 events, item_id has 10"):
         sessions.load(CPU, ["timestamp"], etl)
+
+
+def test_columns_of_indices_and_of_numbers(etl: Path) -> None:
+    add_column(etl, "category", [4, 5, 3, 4, 5, 2, 4, 5, 4, 1], ["toys", "books"])
+    add_column(etl, "price", range(10), mean=1.0, std=2.0)
+    data = sessions.load(CPU, ["category", "price"], etl)
+    assert data.features.cardinalities == {"category": 6}
+    assert data.columns["price"].dtype == torch.float32
+    assert data.batch(torch.tensor([2])).columns["category"].tolist() == [[5, 2]]
+    assert data.notes == ()
+
+
+def test_columns_are_given_as_the_model_knows_them(etl: Path) -> None:
+    add_column(etl, "category", [4, 5, 3, 4, 5, 2, 4, 5, 4, 1], ["toys", "books"])
+    add_column(etl, "price", range(10), mean=1.0, std=2.0)
+    known = {
+        "category": Meaning(role="categorical", values=("shoes", "books", "tools")),
+        "price": Meaning(role="continuous", mean=0, std=1),
+    }
+    data = sessions.load(CPU, ["category", "price"], etl, known)
+    assert data.features.cardinalities == {"category": 7}
+    assert data.columns["category"].tolist() == [2, 5, 3, 2, 5, 2, 2, 5, 2, 1]
+    assert data.columns["price"].tolist() == [0, *range(3, 20, 2)]  # 2 x + 1, but for the 0 that stands for null
+
+
+@pytest.mark.parametrize(("value", "said"), [(1, "null"), (4, "'toys'")])
+def test_a_column_of_one_value_is_noted(etl: Path, value: int, said: str) -> None:
+    add_column(etl, "category", [value] * 6 + [5] * 4, ["toys", "books"])  # sessions of training have four events
+    add_column(etl, "price", [0.0] * 10, mean=1.0, std=2.0)
+    data = sessions.load(CPU, ["category", "price", "timestamp"], etl)
+    assert [note.split(":")[0] for note in data.notes] == [
+        f"column 'category' has one value in all training events ({said})",
+        "column 'price' has one value in all training events (0)",
+    ]
+
+
+def test_numbers_and_indices_that_cannot_be_read_are_refused(etl: Path) -> None:
+    add_column(etl, "price", [math.nan, math.inf, *range(8)])
+    with pytest.raises(DataError, match="'price' holds 2 values that are no finite numbers"):
+        sessions.load(CPU, ["price"], etl)
+    add_column(etl, "category", [6] * 10, ["toys", "books"])
+    with pytest.raises(DataError, match=r"'category' holds indices outside 1\.\.5"):
+        sessions.load(CPU, ["category"], etl)
+
+
+def test_the_item_is_no_column_beside_itself(etl: Path) -> None:
+    with pytest.raises(DataError, match="no column 'item_id' to read beside the item") as caught:
+        sessions.load(CPU, ["item_id"], etl)
+    assert caught.value.next_step == "known: timestamp"
