@@ -85,7 +85,7 @@ class Nearest(NamedTuple):
     session: Int[Tensor, "B K"]
     similarity: Float[Tensor, "B K"]
     steps: Int[Tensor, "B K"]
-    place: Int[Tensor, "B K"]
+    place: Int[Tensor, "B K"] | None
 
 
 class SessionKNN(CountingModel):
@@ -169,23 +169,25 @@ class SessionKNN(CountingModel):
         vote_BK = near.similarity * self._vote_decay(near.steps)
         begin_BK = self.session_starts[near.session]
         items_BK = (self.session_starts[near.session + 1] - begin_BK) * (vote_BK > 0)
-        neighbour_Q, within_Q = ragged.expand(items_BK.flatten())
-        pair_Q = begin_BK.flatten()[neighbour_Q] + within_Q
-        item_Q = self.items_of_sessions[pair_Q].long()
-        vote_Q = vote_BK.flatten()[neighbour_Q] * self.vote_weights[item_Q]
-        if self.config.method == "vstan" and self.config.lambda_inh:
-            distance_Q = (self.places_of_sessions[pair_Q] - near.place.flatten()[neighbour_Q]).abs()
-            vote_Q = vote_Q * torch.exp(-distance_Q / self.config.lambda_inh)
-        no_vote_V = mask_padding(NO_VOTE * self.popularity[None])[0]
-        scores_BV = no_vote_V.repeat(batch.items.shape[0], 1)
-        row_start_BK = torch.arange(scores_BV.shape[0], device=item_Q.device)[:, None] * len(no_vote_V) + 0 * near.session
-        place_Q = row_start_BK.flatten()[neighbour_Q] + item_Q
-        return scores_BV.flatten().scatter_add(0, place_Q, vote_Q).reshape(scores_BV.shape)
+        neighbour_Q, pair_Q = ragged.expand(begin_BK, items_BK)
+        item_Q = self.items_of_sessions.index_select(0, pair_Q).long()
+        vote_Q = vote_BK.flatten().index_select(0, neighbour_Q) * self.vote_weights.index_select(0, item_Q)
+        lambda_inh = self.config.lambda_inh
+        if near.place is not None and lambda_inh is not None:
+            place_Q = near.place.flatten().index_select(0, neighbour_Q)
+            distance_Q = (self.places_of_sessions.index_select(0, pair_Q) - place_Q).abs()
+            vote_Q = vote_Q * torch.exp(-distance_Q / lambda_inh)
+        rows, size = batch.items.shape[0], self.features.num_items + 1
+        row_BK = torch.arange(rows, device=item_Q.device)[:, None].expand_as(near.session)
+        cell_Q = (row_BK * size).flatten().index_select(0, neighbour_Q) + item_Q
+        no_votes_BV = mask_padding(NO_VOTE * self.popularity[None]).repeat(rows, 1)
+        return no_votes_BV.flatten().scatter_add_(0, cell_Q, vote_Q).reshape(rows, size)
 
     def nearest(self, batch: SessionBatch) -> Nearest:
         """The most similar of the sampled sessions, in no order; of equal ones the newer."""
         sessions = self.session_starts.shape[0] - 1
-        index = SessionsOfItems(self.item_starts, self.sessions_of_items, self.places_of_items, sessions)
+        places = self.places_of_items if self._by_distance() else None
+        index = SessionsOfItems(self.item_starts, self.sessions_of_items, places, sessions)
         most = min(self.config.sample_size, sessions)
         last_BL = last_events(batch)
         found = sample(index, batch.items, last_BL, self._weights(batch) * last_BL, most)
@@ -194,7 +196,11 @@ class SessionKNN(CountingModel):
         key_BK, at_BK = (similarity_BC * most + newer_first_C).topk(min(self.config.neighbours, most), 1, sorted=False)
         steps_BK = batch.lengths[:, None] - found.latest.gather(1, at_BK)
         similarity_BK = (key_BK // most / one_B1).float()
-        return Nearest(found.session.gather(1, at_BK), similarity_BK, steps_BK, found.place.gather(1, at_BK))
+        place_BK = None if found.place is None else found.place.gather(1, at_BK)
+        return Nearest(found.session.gather(1, at_BK), similarity_BK, steps_BK, place_BK)
+
+    def _by_distance(self) -> bool:
+        return self.config.method == "vstan" and self.config.lambda_inh is not None
 
     def _weights(self, batch: SessionBatch) -> Int[Tensor, "B L"]:
         """What each event weighs in the similarity, as a whole number."""
