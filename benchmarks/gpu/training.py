@@ -1,7 +1,7 @@
 """Training speed of GRU4Rec on a CUDA device: events/s, peak memory, share of padding, time of ranking.
 
     python benchmarks/gpu/training.py
-    python benchmarks/gpu/training.py --items 50000 --hidden-size 256 --batch-size 2048
+    python benchmarks/gpu/training.py --items 50000 --hidden-size 256 --batch-events 16384
     python benchmarks/gpu/training.py --device cpu --events 50000     a check that the script runs, not a figure
 
 Sessions are drawn with Zipf popularity; the trainer's own steps are timed, the first epoch is not counted.
@@ -62,7 +62,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=5_000_000)
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--hidden-size", type=int, default=100)
-    parser.add_argument("--batch-size", type=int, default=1024)
+    parser.add_argument("--batch-events", type=int, default=8192)
     parser.add_argument("--epochs", type=int, default=3)
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
@@ -76,7 +76,7 @@ def main() -> int:
     train = params.section("train", TrainParams, PARAMS).model_copy(
         update={
             "device": "cuda" if device.type == "cuda" else "cpu",
-            "batch_size": arguments.batch_size,
+            "batch_events": arguments.batch_events,
             "max_epochs": arguments.epochs + 1,
             "schedule": "constant",
         }

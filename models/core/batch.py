@@ -20,11 +20,14 @@ class SessionBatch:
     items    [B, L] item indices
     lengths  [B] events of each session, 1..L
     columns  other event columns by name, [B, L] each: indices (0 = padding) or floats
+    before   [P] flat places, row * L + column, of the events that have a next one, row by row. Who knows how many there
+             are gives them; else they are searched for when they are asked for, and a GPU is waited for
     """
 
     items: Int[Tensor, "B L"]
     lengths: Int[Tensor, "B"]
     columns: dict[str, Tensor] = field(default_factory=dict)
+    before: Int[Tensor, "P"] | None = None
 
     def mask(self) -> Bool[Tensor, "B L"]:
         """True where there is an event."""
@@ -35,7 +38,8 @@ class SessionBatch:
 
     def to(self, device: torch.device) -> SessionBatch:
         columns = {name: values.to(device) for name, values in self.columns.items()}
-        return SessionBatch(self.items.to(device), self.lengths.to(device), columns)
+        before = None if self.before is None else self.before.to(device)
+        return SessionBatch(self.items.to(device), self.lengths.to(device), columns, before)
 
     def split(self, rows: int) -> Iterator[SessionBatch]:
         """Parts of at most that many rows, in order."""
@@ -50,13 +54,35 @@ class SessionBatch:
         Order: session by session, shortest prefix first. The events after a prefix are blanked, so that no model can
         look at its target.
         """
-        ends = torch.arange(1, self.items.shape[1], device=self.items.device)
-        session, which = (ends < self.lengths[:, None]).nonzero(as_tuple=True)
-        lengths = ends[which]
-        keep = torch.arange(self.items.shape[1], device=self.items.device) < lengths[:, None]
+        places, width = self.before_targets(), self.items.shape[1]
+        session, lengths = places // max(width, 1), places % max(width, 1) + 1
+        keep = torch.arange(width, device=self.items.device) < lengths[:, None]
         blank = {name: values[session].where(keep, 0) for name, values in self.columns.items()}
         return SessionBatch(self.items[session].where(keep, PADDING), lengths, blank)
 
+    def before_last(self) -> tuple[SessionBatch, Int[Tensor, "B"]]:
+        """Each session without its last event, and the item of that event; sessions have two events or more."""
+        before = self.lengths - 1
+        keep = torch.arange(self.items.shape[1], device=self.items.device) < before[:, None]
+        blank = {name: values.where(keep, 0) for name, values in self.columns.items()}
+        target = self.items.gather(1, before[:, None]).squeeze(1)
+        return SessionBatch(self.items.where(keep, PADDING), before, blank), target
+
+    def before_targets(self) -> Int[Tensor, "P"]:
+        """Flat places, row * L + column, of the events that have a next one, in the order of `prefixes`."""
+        if self.before is not None:
+            return self.before
+        return places_before(self.lengths, self.items.shape[1])
+
     def targets(self) -> Int[Tensor, "P"]:
         """The item that follows each prefix, in the order of `prefixes`."""
-        return self.items[:, 1:][self.mask()[:, 1:]]
+        return self.items.flatten()[self.before_targets() + 1]
+
+
+def places_before(lengths: Int[Tensor, "B"], width: int, count: int | None = None) -> Int[Tensor, "P"]:
+    """Flat places, row * width + column, of the events that have a next one. Who knows their count spares a GPU the wait."""
+    counts = (lengths - 1).clamp(min=0)
+    rows = torch.arange(len(lengths), device=lengths.device)
+    row = torch.repeat_interleave(rows, counts, output_size=count)
+    first = counts.cumsum(0) - counts
+    return row * width + torch.arange(len(row), device=lengths.device) - first[row]

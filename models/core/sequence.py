@@ -57,4 +57,4 @@ class SequenceModel(SessionModel):
         return self.head.loss(self.before_targets(batch), batch.targets())
 
     def before_targets(self, batch: SessionBatch) -> Float[Tensor, "P D"]:
-        return self.states(batch)[:, :-1][batch.mask()[:, 1:]]
+        return self.states(batch).flatten(0, 1).index_select(0, batch.before_targets())

@@ -1,24 +1,64 @@
-"""Batches of sessions of similar length: index arithmetic on the device, little padding."""
+"""Batches of sessions of similar length, about as many events in each: little padding, and memory has a bound.
+
+A batch counted in sessions would hold ten times the events where sessions are ten times as long: as much more memory, and
+each of their events would weigh ten times less, for a step takes the mean over its events.
+
+Everything is planned on the host, epoch by epoch, from the lengths alone: no batch waits for the device.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
 POOL = 64
 """Batches that are sorted by length together: the larger, the less padding and the less chance."""
 
+Numbers = npt.NDArray[np.int64]
 
-def by_length(
-    sessions: Int[Tensor, "n"], lengths: Int[Tensor, "n"], batch_size: int, generator: torch.Generator
-) -> Iterator[Int[Tensor, "b"]]:
-    """Every session once, in a new order each time; each batch holds sessions of similar length."""
-    order = torch.randperm(len(sessions), generator=generator).to(sessions.device)
-    parts: list[Tensor] = []
-    for pool in torch.split(order, batch_size * POOL):
-        parts += torch.split(pool[torch.argsort(lengths[pool], stable=True)], batch_size)
-    for place in torch.randperm(len(parts), generator=generator).tolist():
-        yield sessions[parts[place]]
+
+@dataclass(frozen=True)
+class Part:
+    """Sessions of one optimizer step: their numbers, and what would have to be asked of the device otherwise."""
+
+    sessions: Numbers
+    longest: int
+    events: int
+
+    @property
+    def targets(self) -> int:
+        """Events that have a next one; every session has at least two events."""
+        return self.events - len(self.sessions)
+
+    @property
+    def places(self) -> int:
+        return self.longest * len(self.sessions)
+
+
+def plan(sessions: Numbers, lengths: Numbers, batch_events: int, generator: torch.Generator) -> list[Part]:
+    """Every session once, in a new order each time; events and padding of a batch are at most `batch_events` (or one session)."""
+    order = torch.randperm(len(sessions), generator=generator).numpy()
+    pool = max(1, round(POOL * batch_events / max(float(lengths.mean()), 1.0))) if len(lengths) else 1
+    parts: list[Part] = []
+    for begin in range(0, len(order), pool):
+        chosen = order[begin : begin + pool]
+        chosen = chosen[np.argsort(-lengths[chosen], kind="stable")]
+        parts += [
+            Part(sessions[chosen[cut]], int(lengths[chosen[cut]][0]), int(lengths[chosen[cut]].sum()))
+            for cut in cuts(lengths[chosen], batch_events)
+        ]
+    return [parts[place] for place in torch.randperm(len(parts), generator=generator).tolist()]
+
+
+def cuts(falling: npt.NDArray[Any], batch_events: int) -> Iterator[slice]:
+    """Where to cut sessions whose lengths fall: the first of each part is its longest."""
+    begin = 0
+    while begin < len(falling):
+        end = begin + max(1, batch_events // int(falling[begin]))
+        yield slice(begin, min(end, len(falling)))
+        begin = end

@@ -58,7 +58,7 @@ def fit(model: SessionModel, data: Sessions, train: TrainParams) -> Iterator[Fit
             raise
         rate, seconds = progress.rate(), progress.seconds()
         with stepper.average.in_place():
-            measured = validate(model, data, valid)
+            measured = validate(model, data, valid, train.validate_on == "last_item")
             better = not result.best_epoch or measured[CHOICE] > result.metrics[CHOICE]
             if better:
                 result.best_epoch, result.metrics, best = epoch, measured, copy.deepcopy(model.state_dict())

@@ -19,10 +19,12 @@ class TrainParams(Config):
     """Numbers of training's matrix products. auto: bfloat16 where the device has units for it. Weights are always float32."""
     seed: Annotated[int, Ge(0), Lt(2**32)]
     """Same seed, same data, same machine: same result."""
-    batch_size: Annotated[PositiveInt, Le(65_536), Search(32, 1024, log=True)]
-    """Sessions of one optimizer step."""
+    batch_events: Annotated[PositiveInt, Le(2**22), Search(128, 8192, log=True)]
+    """Events of one optimizer step, the little padding included; memory grows with it, whatever the sessions' lengths."""
     max_epochs: Annotated[PositiveInt, Le(1000)]
     """Passes over the training sessions at most; the schedule is as long."""
+    validate_on: Literal["every_position", "last_item"]
+    """What is predicted of a validation session: every event after its first, or its last one alone (leave-one-out)."""
     patience: PositiveInt
     """Epochs without a better validation MRR@20 after which training stops."""
     optimizer: Literal["adamw", "adagrad", "muon"]

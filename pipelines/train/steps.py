@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -14,7 +15,7 @@ from models.core.batch import SessionBatch
 from pipelines.errors import DataError, ParamsError
 from pipelines.stores.sessions import Sessions
 from pipelines.train.average import Average
-from pipelines.train.batches import by_length
+from pipelines.train.batches import Part, plan
 from pipelines.train.optimizer import Steps
 from pipelines.train.params import TrainParams
 from pipelines.train.progress import Progress
@@ -32,7 +33,8 @@ class Stepper:
 
     def __init__(self, model: SessionModel, data: Sessions, sessions: Int[Tensor, "n"], train: TrainParams) -> None:
         self.model, self.data, self.sessions, self.train = model, data, sessions, train
-        self.lengths, self.device = data.lengths[sessions], data.items.device
+        self.device = data.items.device
+        self.numbers, self.lengths = sessions.cpu().numpy(), data.lengths[sessions].cpu().numpy()
         self.events, self.places, self.seen = int(self.lengths.sum()), 0, 0
         self.steps, self.average = Steps(model, train), Average(model, train.average_decay)
         self.generator = torch.Generator().manual_seed(train.seed)
@@ -44,35 +46,41 @@ class Stepper:
         self.model.train()
         losses: list[Tensor] = []
         with _memory_explained(self.train):
-            parts = by_length(self.sessions, self.lengths, self.train.batch_size, self.generator)
-            for number, part in enumerate(parts, 1):
-                batch = self.data.batch(part)
-                losses.append(self.step(batch))
-                self.places += batch.items.numel()
-                if progress.add(int(batch.lengths.sum())):
+            for part, batch in self.batches():
+                losses.append(self.step(batch, part.events))
+                if progress.add(part.events):
                     progress.show(float(losses[-1]))
-                if number % CHECK_EVERY == 0:
-                    self.check(losses, epoch)
-        self.check(losses, epoch)
+                if len(losses) % CHECK_EVERY == 0:
+                    self.check(losses, epoch, len(losses) - CHECK_EVERY)
+        self.check(losses, epoch, len(losses) // CHECK_EVERY * CHECK_EVERY)
         return float(torch.stack(losses).double().mean())
 
-    def step(self, batch: SessionBatch) -> Tensor:
-        """One optimizer step; the loss stays on the device."""
+    def batches(self) -> Iterator[tuple[Part, SessionBatch]]:
+        """Of one epoch; the device hears once which sessions they hold."""
+        parts = plan(self.numbers, self.lengths, self.train.batch_events, self.generator)
+        order = torch.from_numpy(np.concatenate([part.sessions for part in parts])).to(self.device)
+        self.places += sum(part.places for part in parts)
+        for part, sessions in zip(parts, torch.split(order, [len(part.sessions) for part in parts]), strict=True):
+            yield part, self.data.batch(sessions, part.longest, part.targets)
+
+    def step(self, batch: SessionBatch, events: int) -> Tensor:
+        """One optimizer step over so many events; the loss stays on the device."""
         self.steps.clear()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             loss = self.model.loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]
-        done = (self.seen + len(batch) / 2) / (len(self.sessions) * self.train.max_epochs)
+        done = (self.seen + events / 2) / (self.events * self.train.max_epochs)
         self.steps.step(min(done, 1.0))
-        self.seen += len(batch)
+        self.seen += events
         self.average.update()
         return loss.detach()
 
-    def check(self, losses: list[Tensor], epoch: int) -> None:
-        """DivergedError names the first loss that is no number."""
-        wrong = (~torch.isfinite(torch.stack(losses))).nonzero()
-        if len(wrong):
-            number, train = int(wrong[0]) + 1, self.train
+    def check(self, losses: list[Tensor], epoch: int, first: int = 0) -> None:
+        """DivergedError names the first loss that is no number; those before `first` are known to be numbers."""
+        new = losses[first:]
+        wrong = (~torch.isfinite(torch.stack(new))).nonzero().flatten().tolist() if new else []
+        if wrong:
+            number, train = first + wrong[0] + 1, self.train
             raise DivergedError(
                 f"the loss is {float(losses[number - 1])} at batch {number} of epoch {epoch}",
                 f"train.learning_rate = {train.learning_rate}, clip_norm = {train.clip_norm}, precision = {train.precision}",
@@ -96,6 +104,6 @@ def _memory_explained(train: TrainParams) -> Iterator[None]:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             why = " ".join(str(error).split())[:300]
             raise ParamsError(
-                "out of memory while training", f"train.batch_size = {train.batch_size}: {why}", "lower train.batch_size"
+                "out of memory while training", f"train.batch_events = {train.batch_events}: {why}", "lower train.batch_events"
             ) from None
         raise

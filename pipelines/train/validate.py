@@ -1,4 +1,4 @@
-"""Validation: all items ranked at every position of every validation session."""
+"""Validation: all items ranked at every position of every validation session, or at its last one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from pipelines.stores.sessions import Sessions
 
 
 @torch.inference_mode()
-def validate(model: SessionModel, data: Sessions, sessions: Int[Tensor, "n"]) -> dict[str, float]:
-    """Metrics by name, as `pipelines.metrics.summary` has them."""
+def validate(model: SessionModel, data: Sessions, sessions: Int[Tensor, "n"], last_only: bool = False) -> dict[str, float]:
+    """Metrics by name, as `pipelines.metrics.summary` has them. last_only: each session's last event is its one target."""
     model.eval()
     rows = metrics.rows_at_once(model.numbers_per_row(), data.items.device)
     found = []
-    for part in data.parts(sessions, rows):
+    for part in torch.split(sessions, rows) if last_only else data.parts(sessions, rows):
         batch = data.batch(part)
-        found.append(metrics.ranks(model.scores_everywhere(batch), batch.targets()))
+        if last_only:
+            before, target = batch.before_last()
+            found.append(metrics.ranks(model.scores(before), target))
+        else:
+            found.append(metrics.ranks(model.scores_everywhere(batch), batch.targets()))
     return metrics.summary(torch.cat(found))
 
 

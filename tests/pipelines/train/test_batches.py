@@ -1,30 +1,52 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from pipelines.train.batches import by_length
+from pipelines.train.batches import Part, cuts, plan
+
+NUMBERS = np.arange(100, 1100)
+LENGTHS = np.arange(1000) % 7 + 2
 
 
-def cut(sessions: int, batch_size: int, seed: int = 0) -> tuple[list[torch.Tensor], torch.Tensor]:
-    lengths = torch.arange(sessions) % 7 + 2
-    numbers = torch.arange(100, 100 + sessions)
-    return list(by_length(numbers, lengths, batch_size, torch.Generator().manual_seed(seed))), lengths
+def planned(batch_events: int = 80, seed: int = 0) -> list[Part]:
+    return plan(NUMBERS, LENGTHS, batch_events, torch.Generator().manual_seed(seed))
 
 
 def test_every_session_is_in_one_batch() -> None:
-    parts, _ = cut(1000, 16)
-    assert torch.cat(parts).sort().values.tolist() == list(range(100, 1100))
-    assert all(len(part) <= 16 for part in parts)
+    assert np.sort(np.concatenate([part.sessions for part in planned()])).tolist() == NUMBERS.tolist()
 
 
-def test_sessions_of_a_batch_are_of_similar_length() -> None:
-    parts, lengths = cut(1000, 16)
-    in_batches = [lengths[part - 100] for part in parts]
-    places = sum(int(found.max()) * len(found) for found in in_batches)
-    assert 1 - int(lengths.sum()) / places < 0.05  # cut at random, three times as much is padding
+def test_a_batch_knows_its_events_targets_and_longest_session() -> None:
+    for part in planned():
+        lengths = LENGTHS[part.sessions - 100]
+        assert (part.events, part.longest) == (lengths.sum(), lengths.max())
+        assert part.targets == (lengths - 1).sum()
+        assert part.places == len(lengths) * lengths.max()
+
+
+def test_no_batch_is_larger_than_allowed_and_few_are_much_smaller() -> None:
+    places = [part.places for part in planned(80)]
+    assert max(places) <= 80
+    assert sum(place > 70 for place in places) > 0.9 * len(places)
+
+
+def test_little_is_padding() -> None:
+    parts = planned(80)
+    assert 1 - LENGTHS.sum() / sum(part.places for part in parts) < 0.03  # cut at random, a third would be
+
+
+def test_cuts_by_hand() -> None:
+    falling = np.array([9, 5, 5, 4, 3, 2])
+    assert [(cut.start, cut.stop) for cut in cuts(falling, 10)] == [(0, 1), (1, 3), (3, 5), (5, 6)]
+    assert [(cut.start, cut.stop) for cut in cuts(falling, 1)] == [(place, place + 1) for place in range(6)]
 
 
 def test_the_order_depends_on_the_seed_alone() -> None:
-    first, again, other = (torch.cat(cut(1000, 16, seed)[0]) for seed in (1, 1, 2))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    first, again, other = (np.concatenate([part.sessions for part in planned(seed=seed)]) for seed in (1, 1, 2))
+    assert first.tolist() == again.tolist()
+    assert first.tolist() != other.tolist()
+
+
+def test_nothing_to_plan() -> None:
+    assert plan(NUMBERS[:0], LENGTHS[:0], 80, torch.Generator()) == []

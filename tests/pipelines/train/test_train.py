@@ -30,7 +30,7 @@ def run_folder(workspace: Callable[..., Path], write_etl: Callable[..., None], m
     """A small data set, few epochs; settings by name (`train__seed=1`)."""
 
     def make(parts: Any = (TRAINING, VALID, TEST), num_items: int = 8, **changes: Any) -> Path:
-        small = {"train__batch_size": 8, "train__max_epochs": 3, "train__device": "cpu", "zoo__gru4rec__hidden_size": 8}
+        small = {"train__batch_events": 32, "train__max_epochs": 3, "train__device": "cpu", "zoo__gru4rec__hidden_size": 8}
         folder = workspace(**{**small, **changes})
         write_etl(parts, num_items)
         return folder
@@ -127,7 +127,7 @@ def test_mlflow_knows_settings_curves_and_data(run_folder: Callable[..., Path], 
     client = MlflowClient(tracking_uri=mlflow_store)
     run = client.get_run(json.loads(Path("data/train/gru4rec/run.json").read_text())["mlflow_run_id"])
     assert run.info.status == "FINISHED"
-    assert run.data.params["train.batch_size"] == "8"
+    assert run.data.params["train.batch_events"] == "32"
     assert run.data.params["zoo.gru4rec.hidden_size"] == "8"
     assert run.data.tags["stage"] == "train"
     assert len(client.get_metric_history(run.info.run_id, "valid_mrr_at_20")) == 4  # three epochs, and the best one
@@ -159,7 +159,7 @@ def test_an_unknown_model_lists_the_known_ones(run_folder: Callable[..., Path], 
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        ("train__batch_size", 0, "train.batch_size = 0: Input should be greater than 0"),
+        ("train__batch_events", 0, "train.batch_events = 0: Input should be greater than 0"),
         ("train__learning_rate", "fast", "train.learning_rate = 'fast'"),
         ("zoo__gru4rec__hidden_dropout", 1.0, "zoo.gru4rec.hidden_dropout = 1.0: Input should be less than 1"),
         ("zoo__gru4rec__heads", 2, "zoo.gru4rec.heads: there is no such setting"),
@@ -240,7 +240,7 @@ def test_out_of_memory_names_the_setting(
     run_folder()
     said = refused(["train", "gru4rec"], capsys)
     assert "out of memory while training" in said
-    assert "lower train.batch_size" in said
+    assert "lower train.batch_events" in said
 
 
 def test_mlflow_down_stops_before_anything_is_trained(
@@ -261,7 +261,7 @@ def test_padding_share_is_that_of_the_batches(train_params: Any, run_folder: Cal
     run_folder(([[1, 2, 3, 4], [1, 2]], VALID, TEST))
     data = sessions.load(torch.device("cpu"))
     model = GRU4Rec(params.section("zoo.gru4rec", GRU4Rec.Config).model_copy(update={"hidden_size": 4}), data.features)
-    one_batch = train_params.model_copy(update={"batch_size": 2, "max_epochs": 2})
+    one_batch = train_params.model_copy(update={"batch_events": 8, "max_epochs": 2})
     *_, last = fit.fit(model, data, one_batch)
     assert isinstance(last, Fit)
     assert last.padding_share == 0.25  # 6 events in 2 x 4 places
