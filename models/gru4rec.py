@@ -1,8 +1,11 @@
 """GRU4Rec: a GRU reads the session, its last state scores every item.
 
 Source   Hidasi et al., ICLR 2016, https://arxiv.org/abs/1511.06939; Hidasi and Karatzoglou, CIKM 2018,
-         https://arxiv.org/abs/1706.03847 (cross-entropy, one table for input and output).
-Differs  Right-padded batches of whole sessions instead of session-parallel ones.
+         https://arxiv.org/abs/1706.03847 (cross-entropy and BPR-max, negatives by popularity^power, one table for input
+         and output), after the authors' code in PyTorch.
+Differs  Right-padded batches of whole sessions instead of session-parallel ones. Always one table for input and output (the
+         authors' constrained embedding), as wide as the state. Items without events can be drawn as negatives; with logq
+         nothing is taken from the target's own score; a state's own item is never among its negatives.
 Shapes   B sessions, L events, D hidden size.
 """
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 from models.core import config, losses
 from models.core.base import mask_padding
 from models.core.batch import PADDING
+from models.core.negatives import Negatives
 
 
 class HeadConfig(config.Config):
@@ -25,11 +26,14 @@ class HeadConfig(config.Config):
     hidden_size: Annotated[PositiveInt, Le(4096), config.Search(32, 512, log=True)]
     """Width of the item table and of the states. Multiples of 32 are fast."""
     similarity: Literal["dot", "cosine"]
-    """How a state meets an item's vector. dot: with a bias for each item. cosine: both have length 1 (NISER, 2019)."""
+    """How a state meets an item's vector. dot: with a bias for each item. cosine: both have length 1,
+    without bias (NISER, 2019)."""
     temperature: Annotated[PositiveFloat, Le(1.0), config.Search(0.03, 0.2, log=True)]
     """Cosines are divided by it before the softmax; dot products are not."""
-    loss: Literal["full_softmax"]
-    """What is minimised."""
+    loss: Literal["full_softmax", "sampled_softmax", "bpr_max", "gbce"]
+    """What is minimised. full_softmax: cross-entropy over all items; sampled_softmax: over drawn ones; bpr_max: the next
+    item's score above those of the drawn ones (Hidasi and Karatzoglou, 2018); gbce: a yes or no for each (Petrov and
+    Macdonald, 2023)."""
     label_smoothing: Annotated[float, Ge(0), Lt(1), config.Search(0.0, 0.2)]
     """Share 0..1 of the target's probability that is spread over all items (full_softmax)."""
     negatives: Annotated[PositiveInt, Le(1_000_000), config.Search(256, 8192, log=True)]
@@ -52,28 +56,50 @@ class HeadConfig(config.Config):
 class ItemHead(nn.Module):
     """The item table, the scores of all items for a state, and the loss of states whose next item is known."""
 
+    bias: Tensor
+
     def __init__(self, config: HeadConfig, num_items: int) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.num_items = config, num_items
         self.table = nn.Embedding(num_items + 1, config.hidden_size, padding_idx=PADDING)
-        self.bias = nn.Parameter(torch.zeros(num_items + 1))
         nn.init.uniform_(self.table.weight, -(config.hidden_size**-0.5), config.hidden_size**-0.5)
         nn.init.zeros_(self.table.weight[PADDING].detach())
+        if config.similarity == "dot":
+            self.bias = nn.Parameter(torch.zeros(num_items + 1))
+        else:
+            self.register_buffer("bias", torch.zeros(num_items + 1), persistent=False)
+        self.negatives = Negatives(num_items, config.popularity_power)
 
     def know(self, counts: Int[Tensor, "V"]) -> None:
         """Training events of each item: what negatives are drawn by."""
+        self.negatives.know(counts)
 
     def loss(self, states: Float[Tensor, "P D"], targets: Int[Tensor, "P"]) -> Float[Tensor, ""]:
-        """Mean over the states."""
-        states_PD, table_VD = self._ready(states)
-        return losses.full_softmax(states_PD, table_VD, self.bias, targets)
+        """Mean over the states. RuntimeError if it needs negatives and was not told the counts."""
+        chosen = self.config
+        if chosen.loss == "full_softmax":
+            return losses.full_softmax(
+                self._state(states), self._vector(self.table.weight), self.bias, targets, chosen.label_smoothing
+            )
+        items_N = torch.cat([targets, self.negatives.draw(chosen.negatives)])
+        first = 0 if chosen.in_batch_negatives else len(targets)
+        rows = self._state(states), self._vector(functional.embedding(items_N, self.table.weight)), self.bias[items_N], items_N
+        if chosen.loss == "bpr_max":
+            return losses.bpr_max(*rows, first, chosen.bpr_max_penalty, chosen.elu)
+        if chosen.loss == "gbce":
+            return losses.gbce(*rows, first, chosen.gbce_calibration, self.num_items)
+        others = len(targets) - 1 if chosen.in_batch_negatives else 0
+        log_expected_N = self.negatives.log_expected(items_N, chosen.negatives, others)
+        return losses.sampled_softmax(*rows, chosen.logq * log_expected_N, first)
 
     def scores(self, states: Float[Tensor, "P D"]) -> Float[Tensor, "P V"]:
         """Of every item; -inf for padding."""
-        states_PD, table_VD = self._ready(states)
-        return mask_padding(functional.linear(states_PD, table_VD, self.bias).float())
+        scores_PV = functional.linear(self._state(states), self._vector(self.table.weight), self.bias)
+        return mask_padding(scores_PV.float())
 
-    def _ready(self, states_PD: Tensor) -> tuple[Tensor, Tensor]:
-        if self.config.similarity == "dot":
-            return states_PD, self.table.weight
-        return functional.normalize(states_PD, dim=-1) / self.config.temperature, functional.normalize(self.table.weight, dim=-1)
+    def _state(self, states_XD: Tensor) -> Tensor:
+        cosine = self.config.similarity == "cosine"
+        return functional.normalize(states_XD, dim=-1) / self.config.temperature if cosine else states_XD
+
+    def _vector(self, vectors_XD: Tensor) -> Tensor:
+        return functional.normalize(vectors_XD, dim=-1) if self.config.similarity == "cosine" else vectors_XD

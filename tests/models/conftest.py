@@ -35,6 +35,7 @@ def untrained(name: str, **changes: Any) -> SessionModel:
 def trained(name: str, rows: Sequence[Sequence[int]] = TRAINING, steps: int = 5, seed: int = 1) -> SessionModel:
     torch.manual_seed(seed)
     model = untrained(name)
+    model.know(torch.bincount(sessions(*rows).items.flatten(), minlength=NUM_ITEMS + 1))
     if isinstance(model, CountingModel):
         model.fit(sessions(*rows))
         return model.eval()

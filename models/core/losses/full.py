@@ -1,0 +1,76 @@
+"""Cross-entropy over all items.
+
+The score of a state's own item is taken from all its scores before they are rounded and raised; what is left of the loss is
+the logarithm of their sum. It is not the scores that are divided by the sum, but the states and gradients beside them, which
+are fewer.
+
+Shapes  P states, C states at a time, V = num_items + 1, D hidden size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from models.core.batch import PADDING
+from models.core.losses.chunks import Scores, give, keep
+from models.core.losses.exponentials import exponentials
+
+
+def full_softmax(
+    states: Float[Tensor, "P D"],
+    table: Float[Tensor, "V D"],
+    bias: Float[Tensor, "V"],
+    targets: Int[Tensor, "P"],
+    smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy of the targets over all items; padding takes no part.
+
+    smoothing  share 0..1 of the target's probability that is spread evenly over all items (Szegedy et al., CVPR 2016)
+    """
+    loss: Tensor = _FullSoftmax.apply(states, table, bias, targets, smoothing)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _FullSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, states_PD: Tensor, table_VD: Tensor, bias_V: Tensor, targets_P: Tensor, smoothing: float) -> Tensor:
+        scores = Scores(states_PD, table_VD, bias_V, excluded=PADDING)
+        with torch.autocast(states_PD.device.type, enabled=False):
+            share = 1 / max(len(states_PD), 1)
+            own_P = scores.of_own(scores.items_NK[targets_P], bias_V[targets_P])
+            scores.shift(own_P)
+            loss = own_P.new_zeros(())
+            for part, count in scores.parts():
+                raised_CN, sums_C, above_C = exponentials(scores, part)
+                loss += (sums_C.log() + above_C)[:count].sum()
+                own_1C = targets_P[part].unsqueeze(0)
+                rest_1C = raised_CN[:count].T.gather(0, own_1C).to(scores.exact) - (1 - smoothing) * sums_C[:count]
+                raised_CN[:count].T.scatter_(0, own_1C, rest_1C.to(scores.low))
+                scores.learn(part, raised_CN, share / sums_C)
+            grads = scores.gradients()
+            if smoothing:
+                loss += _smooth(states_PD, table_VD, bias_V, own_P, smoothing, grads)
+        keep(ctx, [grad.to(like.dtype) for grad, like in zip(grads, (states_PD, table_VD, bias_V), strict=True)])
+        return loss * share
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return *give(ctx, grad), None, None
+
+
+def _smooth(
+    states_PD: Tensor, table_VD: Tensor, bias_V: Tensor, own_P: Tensor, smoothing: float, grads: tuple[Tensor, ...]
+) -> Tensor:
+    """The smoothed share asks for the mean score of all items, which is the score of the mean item."""
+    grad_PD, grad_VD, grad_V = grads
+    real, share = slice(PADDING + 1, None), 1 / max(len(states_PD), 1)
+    mean_D, mean = table_VD[real].to(own_P.dtype).mean(0), bias_V[real].mean()
+    each = smoothing / (len(table_VD) - 1)
+    grad_PD -= smoothing * share * mean_D
+    grad_VD[real] -= each * share * states_PD.sum(0)
+    grad_V[real] -= each * min(len(states_PD), 1)
+    return smoothing * (own_P - states_PD.to(own_P.dtype) @ mean_D - mean).sum()
