@@ -39,8 +39,8 @@ T = TypeVar("T")
 class Run:
     """One run of MLflow that is being written."""
 
-    def __init__(self, run_id: str) -> None:
-        self.id = run_id
+    def __init__(self, run_id: str, goes_on: bool = False) -> None:
+        self.id, self.goes_on = run_id, goes_on
 
     @property
     def url(self) -> str:
@@ -71,13 +71,15 @@ class Run:
 
 
 @contextmanager
-def start(name: str, tags: Mapping[str, str]) -> Iterator[Run]:
+def start(name: str, tags: Mapping[str, str], run_id: str | None = None) -> Iterator[Run]:
     """A new run with lineage tags and system metrics. It ends FINISHED, or FAILED if the block raises.
 
+    run_id  an earlier run that goes on, if MLflow still knows it
     ServiceError within seconds if MLflow does not answer.
     """
     check()
-    run = Run(_ask(lambda: _create(name, {**lineage(), **tags})))
+    again = run_id is not None and _reopen(run_id)
+    run = Run(run_id if run_id and again else _ask(lambda: _create(name, {**lineage(), **tags})), again)
     monitor = _monitor(run.id)
     try:
         yield run
@@ -154,6 +156,18 @@ def _client() -> Any:
 
 def _create(name: str, tags: Mapping[str, str]) -> str:
     return str(_client().create_run(experiment_id(), run_name=name, tags=dict(tags)).info.run_id)
+
+
+def _reopen(run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        _client().update_run(run_id, status="RUNNING")
+    except MlflowException as error:  # deleted or never known here; any other trouble meets the next question too
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return False
+        raise _down(" ".join(str(error).split())[:500]) from None
+    return True
 
 
 def experiment_id() -> str:

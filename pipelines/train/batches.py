@@ -24,11 +24,18 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Part:
-    """Sessions of one optimizer step: their numbers, and what would have to be asked of the device otherwise."""
+    """Sessions of one optimizer step: their numbers, and their lengths, which would have to be asked of the device otherwise."""
 
     sessions: Numbers
-    longest: int
-    events: int
+    lengths: Numbers
+
+    @property
+    def longest(self) -> int:
+        return int(self.lengths.max(initial=0))
+
+    @property
+    def events(self) -> int:
+        return int(self.lengths.sum())
 
     @property
     def targets(self) -> int:
@@ -39,6 +46,10 @@ class Part:
     def places(self) -> int:
         return self.longest * len(self.sessions)
 
+    def share(self, rank: int, size: int) -> Part:
+        """Of one of several processes: sessions of all lengths."""
+        return Part(self.sessions[rank::size], self.lengths[rank::size])
+
 
 def plan(sessions: Numbers, lengths: Numbers, batch_events: int, generator: torch.Generator) -> list[Part]:
     """Every session once, in a new order each time; events and padding of a batch are at most `batch_events` (or one session)."""
@@ -48,10 +59,7 @@ def plan(sessions: Numbers, lengths: Numbers, batch_events: int, generator: torc
     for begin in range(0, len(order), pool):
         chosen = order[begin : begin + pool]
         chosen = chosen[np.argsort(-lengths[chosen], kind="stable")]
-        parts += [
-            Part(sessions[chosen[cut]], int(lengths[chosen[cut]][0]), int(lengths[chosen[cut]].sum()))
-            for cut in cuts(lengths[chosen], batch_events)
-        ]
+        parts += [Part(sessions[chosen[cut]], lengths[chosen[cut]]) for cut in cuts(lengths[chosen], batch_events)]
     return [parts[place] for place in torch.randperm(len(parts), generator=generator).tolist()]
 
 

@@ -38,6 +38,24 @@ class Steps:
                     group["betas"] = (beta1, group["betas"][1])
             optimizer.step()
 
+    def state(self) -> dict[str, Tensor]:
+        """What the optimizers remember of earlier steps: `<optimizer>.<parameter>.<name>`."""
+        return {
+            f"{which}.{parameter}.{name}": value
+            for which, optimizer in enumerate(self.optimizers)
+            for parameter, remembered in optimizer.state_dict()["state"].items()
+            for name, value in remembered.items()
+        }
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        for which, optimizer in enumerate(self.optimizers):
+            remembered: dict[int, dict[str, Tensor]] = {}
+            for key, value in state.items():
+                number, parameter, name = key.split(".")
+                if int(number) == which:
+                    remembered.setdefault(int(parameter), {})[name] = value
+            optimizer.load_state_dict({"state": remembered, "param_groups": optimizer.state_dict()["param_groups"]})
+
 
 def optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
     """Matrices decay; item tables, biases and norms do not: a rare item would be forgotten."""

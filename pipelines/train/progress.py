@@ -9,17 +9,17 @@ EVERY_S = 10.0
 
 
 class Progress:
-    """Progress of one epoch. In a terminal it redraws itself; in a log it adds a line every 10 seconds."""
+    """Progress of one epoch. In a terminal it redraws itself; in a log it adds a line every 10 seconds; silent, none."""
 
-    def __init__(self, title: str, events: int) -> None:
+    def __init__(self, title: str, events: int, silent: bool = False) -> None:
         self.title, self.events, self.done = title, events, 0
         self.begin = self.shown = time.monotonic()
-        self.terminal = sys.stderr.isatty()
+        self.terminal, self.silent = sys.stderr.isatty(), silent
 
     def add(self, events: int) -> bool:
         """Count events; True if it is time to `show` (the caller then fetches the loss from the device)."""
         self.done += events
-        return time.monotonic() - self.shown >= (0.2 if self.terminal else EVERY_S)
+        return not self.silent and time.monotonic() - self.shown >= (0.2 if self.terminal else EVERY_S)
 
     def show(self, loss: float) -> None:
         self.shown = time.monotonic()
@@ -36,4 +36,5 @@ class Progress:
         return time.monotonic() - self.begin
 
     def end(self, text: str) -> None:
-        print(f"{self.title} {text}".ljust(78 if self.terminal else 0), file=sys.stderr, flush=True)
+        if not self.silent:
+            print(f"{self.title} {text}".ljust(78 if self.terminal else 0), file=sys.stderr, flush=True)

@@ -10,22 +10,29 @@ from models.core.base import SessionModel
 from pipelines import metrics
 from pipelines.errors import DataError
 from pipelines.stores.sessions import Sessions
+from pipelines.train.distributed import ALONE, Processes
 
 
 @torch.inference_mode()
-def validate(model: SessionModel, data: Sessions, sessions: Int[Tensor, "n"], last_only: bool = False) -> dict[str, float]:
-    """Metrics by name, as `pipelines.metrics.summary` has them. last_only: each session's last event is its one target."""
+def validate(
+    model: SessionModel, data: Sessions, sessions: Int[Tensor, "n"], last_only: bool = False, group: Processes = ALONE
+) -> dict[str, float]:
+    """Metrics by name, as `pipelines.metrics.summary` has them; of several processes each ranks a share.
+
+    last_only  each session's last event is its one target
+    """
     model.eval()
+    share = sessions[group.rank :: group.size]
     rows = metrics.rows_at_once(model.numbers_per_row(), data.items.device)
-    found = []
-    for part in torch.split(sessions, rows) if last_only else data.parts(sessions, rows):
+    found = [torch.zeros(0, dtype=torch.int64, device=data.items.device)]
+    for part in torch.split(share, rows) if last_only else data.parts(share, rows):
         batch = data.batch(part)
         if last_only:
             before, target = batch.before_last()
             found.append(metrics.ranks(model.scores(before), target))
         else:
             found.append(metrics.ranks(model.scores_everywhere(batch), batch.targets()))
-    return metrics.summary(torch.cat(found))
+    return metrics.summary(group.gather(torch.cat(found)))
 
 
 def sessions_to_validate(data: Sessions, split: int) -> Int[Tensor, "n"]:

@@ -6,31 +6,35 @@ import csv
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
+import models
 from models.core import registry
-from models.core.base import CountingModel, SessionModel
-from pipelines import params
+from models.core.base import CountingModel
+from pipelines import metrics, params
 from pipelines.errors import DataError, ParamsError, nearest
 from pipelines.paths import ETL, TRAIN
 from pipelines.split import TRAIN as TRAINING
 from pipelines.split import VALID
 from pipelines.stage import Report
 from pipelines.stores import sessions, tracking, weights
-from pipelines.stores.sessions import Sessions
-from pipelines.train.fit import Epoch, Fit, fit, refit
+from pipelines.train import distributed
+from pipelines.train.checkpoint import Checkpoint, code, settings
+from pipelines.train.distributed import Processes
+from pipelines.train.fit import Epoch, Fit
+from pipelines.train.learn import Lesson, learn, learn_again
+from pipelines.train.machine import choose_device
 from pipelines.train.params import TrainParams
-from pipelines.train.steps import DivergedError
-from pipelines.train.validate import sessions_to_validate, validate
+from pipelines.train.validate import sessions_to_validate
 
-LAST_GOOD = "last_good"
-"""Folder beside the results that keeps the weights of a training that diverged."""
+CHECKPOINT = "checkpoint"
+"""Folder beside the results; DVC does not know it and so leaves it alone when it runs a stage again."""
 
 
 def work(train: TrainParams, name: str) -> Report:
@@ -40,131 +44,104 @@ def work(train: TrainParams, name: str) -> Report:
     kind = registry.find(name)
     config = params.section(f"zoo.{name}", kind.Config)
     tracking.check()
-    device = choose_device(train)
+    device = choose_device(train, distributed.local_rank())
     data = sessions.load(device, kind.columns(config))
     if data.features.num_items < 2:
         raise DataError("the data set has one item: there is nothing to rank", str(ETL), "give events with more items")
     sessions_to_validate(data, VALID)
+    with distributed.processes(device) as group:
+        report = one_of(group, Lesson(name, kind, config, data, train, device, group))
+    if not group.first:
+        raise SystemExit(0)  # the first process has written and reports
+    return report
 
-    def untrained(*splits: int) -> SessionModel:
-        torch.manual_seed(train.seed)
-        model = kind(config, data.features).to(device)
-        model.know(data.counts(*splits))
-        return model
 
-    folder = TRAIN / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-
+def one_of(group: Processes, lesson: Lesson) -> Report:
+    """What each process does; the files are written by the first."""
+    name, data, train, folder = lesson.name, lesson.data, lesson.train, TRAIN / lesson.name
+    kept = checkpoint(lesson, folder)
+    if group.first:
+        clear(folder, but=kept if kept and kept.found else None)
     begin = time.monotonic()
-    with tracking.start(name, {"stage": "train", "model": name}) as run:
-        run.params({"train": train.model_dump(mode="json"), f"zoo.{name}": config.model_dump(mode="json")})
-        run.data(ETL, "train", {"sessions": len(data.split), "events": len(data.items), **data.features.model_dump()})
-        model = untrained(TRAINING)
-        result = learn(model, data, train, folder, name, run)
+    tags = {"stage": "train", "model": name}
+    with tracking.start(name, tags, kept.mlflow_run_id if kept else None) if group.first else nullcontext() as run:
+        if run:
+            run.params({"train": train.model_dump(mode="json"), f"zoo.{name}": lesson.config.model_dump(mode="json")})
+            profile = {"sessions": len(data.split), "events": len(data.items), **data.features.model_dump()}
+            run.data(ETL, "train", profile)
+        if kept and run:
+            kept.mlflow_run_id = run.id
+        model, result = learn(lesson, folder, kept, run)
         measured = {f"valid_{key}": value for key, value in result.metrics.items()}
         numbers = sum(parameter.numel() for parameter in model.parameters())
-        run.metrics({**measured, "best_epoch": result.best_epoch, "parameters": numbers})
+        if run:
+            run.metrics({**measured, "best_epoch": result.best_epoch, "parameters": numbers})
         if train.refit:
-            good, model = model, untrained(TRAINING, VALID)
-            learn_again(model, good, data, train, result, folder, name, run)
+            model = learn_again(lesson, model, result, folder, kept, run)
+    if not run:
+        return Report()
     weights.save(name, model, folder)
     write_history(folder / "history.csv", result.history)
-    write_json(
-        folder / "metrics.json",
-        {**measured, "epochs": len(result.history), "best_epoch": result.best_epoch, "parameters": numbers, "refit": train.refit},
-    )
+    counted = {"epochs": len(result.history), "best_epoch": result.best_epoch, "parameters": numbers, "refit": train.refit}
+    write_json(folder / "metrics.json", {**measured, **counted})
     timings = {"train_s": result.train_seconds, "total_s": time.monotonic() - begin}
     rate = result.history[-1].events_per_s
-    write_json(
-        folder / "run.json",
-        {"mlflow_run_id": run.id, "mlflow_url": run.url, "device": str(device), "events_per_s": rate, **timings},
-    )
+    where = {"mlflow_run_id": run.id, "mlflow_url": run.url, "device": str(lesson.device), "processes": group.size}
+    write_json(folder / "run.json", {**where, "events_per_s": rate, **timings})
+    if kept:
+        kept.discard()
     return Report(
         read={"training sessions": len(data.of(TRAINING)), "validation sessions": len(data.of(VALID))},
         wrote={"numbers of weights": sum(value.numel() for value in model.state_dict().values())},
-        notes=[*notes(result, device, train.refit), *data.notes],
+        notes=[*notes(result, lesson, kept), *data.notes],
         result={"model": name, "valid_mrr_at_20": result.metrics["mrr_at_20"], "mlflow_run_id": run.id},
     )
 
 
-def learn(model: SessionModel, data: Sessions, train: TrainParams, folder: Path, name: str, run: tracking.Run) -> Fit:
-    """Count or train. A training that diverges leaves its last good weights in `last_good`."""
-    if isinstance(model, CountingModel):
-        seconds, rate = count(model, data, TRAINING)
-        measured = validate(model, data, sessions_to_validate(data, VALID), train.validate_on == "last_item")
-        row = Epoch(1, float("nan"), measured["mrr_at_20"], measured["recall_at_20"], rate)
-        return Fit([row], 1, measured, None, seconds)
-    result = Fit()
-    with last_good_kept(model, folder, name):
-        for result in fit(model, data, train):
-            last = asdict(result.history[-1])
-            run.metrics({key: value for key, value in last.items() if key != "epoch"}, step=int(last["epoch"]))
-    return result
+def checkpoint(lesson: Lesson, folder: Path) -> Checkpoint | None:
+    """Of this very training; None for counting models, which are done in one go."""
+    if issubclass(lesson.kind, CountingModel):
+        return None
+    root = Path(models.__file__).parent
+    files = [*root.glob("core/**/*.py"), root / f"{lesson.name}.py", *Path(__file__).parent.glob("*.py")]
+    files += [Path(str(module.__file__)) for module in (sessions, metrics)]
+    return Checkpoint(
+        folder / CHECKPOINT,
+        {
+            "settings": settings(lesson.train.model_dump(mode="json"), lesson.config.model_dump(mode="json")),
+            "data": tracking.digest(ETL),
+            "code": code(files),
+            "torch": torch.__version__,
+            "machine": f"{lesson.group.size} x {lesson.device.type}",
+        },
+    )
 
 
-def learn_again(
-    model: SessionModel,
-    good: SessionModel,
-    data: Sessions,
-    train: TrainParams,
-    result: Fit,
-    folder: Path,
-    name: str,
-    run: tracking.Run,
-) -> None:
-    """Count or train with the validation sessions. The weights that were validated, `good`, are kept if that diverges."""
-    if isinstance(model, CountingModel):
-        count(model, data, TRAINING, VALID)
-        return
-    with last_good_kept(good, folder, name):
-        for epoch, loss in enumerate(refit(model, data, train, result.best_epoch), 1):
-            run.metrics({"refit_train_loss": loss}, step=epoch)
+def clear(folder: Path, but: Checkpoint | None) -> None:
+    """An empty folder, but for the checkpoint that is gone on from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not (but and path == but.folder):
+            shutil.rmtree(path)
+        elif path.is_file():
+            path.unlink()
 
 
-@contextmanager
-def last_good_kept(model: SessionModel, folder: Path, name: str) -> Iterator[None]:
-    """A training that diverges within the block leaves this model in `last_good`."""
-    try:
-        yield
-    except DivergedError as error:
-        weights.save(name, model, folder / LAST_GOOD)
-        good = f"the last good weights lie in {folder / LAST_GOOD}"
-        raise DataError(error.what, error.where, f"{error.next_step}; {good}") from None
-
-
-def count(model: CountingModel, data: Sessions, *splits: int) -> tuple[float, float]:
-    """One pass over all sessions of those splits; seconds and events per second."""
-    sessions = data.of(*splits)
-    if len(sessions) == 0:
-        raise DataError("there is no training session", str(ETL), "give more days of events")
-    begin = time.monotonic()
-    batch = data.batch(sessions)
-    model.fit(batch)
-    seconds = time.monotonic() - begin
-    return seconds, int(batch.lengths.sum()) / max(seconds, 1e-9)
-
-
-def choose_device(train: TrainParams) -> torch.device:
-    """The device of the settings. ParamsError if it is not there."""
-    there = torch.cuda.is_available()
-    if train.device == "cuda" and not there:
-        raise ParamsError("there is no CUDA device", "train.device = cuda", "set train.device: auto, or run on a GPU machine")
-    return torch.device("cuda" if there and train.device != "cpu" else "cpu")
-
-
-def notes(result: Fit, device: torch.device, again: bool) -> list[str]:
+def notes(result: Fit, lesson: Lesson, kept: Checkpoint | None) -> list[str]:
+    """What a person should know of a training."""
     measured, rate = result.metrics, f"{result.history[-1].events_per_s:,.0f} events/s"
     if result.padding_share is None:
-        how = [f"counted on {device}, {rate}"]
+        how = [f"counted on {lesson.device}, {rate}"]
     else:
-        how = [f"trained on {device}, {rate}, share of padding {result.padding_share:.1%}"]
+        many = f"{lesson.group.size} processes, " if lesson.group.size > 1 else ""
+        how = [f"trained on {lesson.device}, {many}{rate}, share of padding {result.padding_share:.1%}"]
         how.append(f"best epoch {result.best_epoch} of {len(result.history)}")
-    return [
-        *how,
-        f"validation MRR@20 {measured['mrr_at_20']:.4f}, Recall@20 {measured['recall_at_20']:.4f}",
-        *(["then learned again with the validation sessions, which those figures had not seen"] if again else []),
-    ]
+    if kept and kept.found:
+        how.append("went on from the checkpoint of a run that was ended")
+    how.append(f"validation MRR@20 {measured['mrr_at_20']:.4f}, Recall@20 {measured['recall_at_20']:.4f}")
+    if lesson.train.refit:
+        how.append("then learned again with the validation sessions, which those figures had not seen")
+    return how
 
 
 def write_history(path: Path, history: list[Epoch]) -> None:

@@ -1,0 +1,70 @@
+"""What the machine can do for a training, and what it says when it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from models.core.base import SessionModel
+from models.core.batch import SessionBatch
+from pipelines.errors import ParamsError
+from pipelines.train.params import TrainParams
+
+
+def choose_device(train: TrainParams, rank: int = 0) -> torch.device:
+    """The device of the settings; of several GPUs the one of that number. ParamsError if it is not there."""
+    there = torch.cuda.is_available()
+    if train.device == "cuda" and not there:
+        raise ParamsError("there is no CUDA device", "train.device = cuda", "set train.device: auto, or run on a GPU machine")
+    if train.device == "cpu" or not there:
+        return torch.device("cpu")
+    if rank >= torch.cuda.device_count():
+        raise ParamsError(
+            f"process {rank + 1} has no CUDA device of its own",
+            f"this machine has {torch.cuda.device_count()}",
+            "start torchrun with --nproc-per-node as many as there are, or set train.device: cpu",
+        )
+    return torch.device("cuda", rank)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has units for it: every CUDA card of the last years, CPUs with AVX512_BF16 or AMX."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    there = torch.cpu.get_capabilities()
+    return bool(there.get("avx512_bf16") or there.get("amx_bf16"))
+
+
+def compiled(model: SessionModel) -> Callable[[SessionBatch], Tensor]:
+    """The model's loss through torch.compile, once for all shapes of batches. ParamsError if there is no compiler."""
+    fast = torch.compile(model.loss, dynamic=True)
+
+    def loss(batch: SessionBatch) -> Tensor:
+        try:
+            return fast(batch)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            why = " ".join(str(error).split())[:300]
+            raise ParamsError(
+                f"the loss of {type(model).__name__} could not be compiled",
+                f"train.compile = true: {why}",
+                "set train.compile: false, or install a compiler (CPU: g++; CUDA: triton)",
+            ) from None
+
+    return loss
+
+
+@contextmanager
+def memory_explained(train: TrainParams) -> Iterator[None]:
+    """Out of memory names the setting to lower."""
+    try:
+        yield
+    except RuntimeError as error:  # torch raises its OutOfMemoryError on CUDA, a plain RuntimeError on the CPU
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            why = " ".join(str(error).split())[:300]
+            raise ParamsError(
+                "out of memory while training", f"train.batch_events = {train.batch_events}: {why}", "lower train.batch_events"
+            ) from None
+        raise
