@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-NUMBERS_AT_ONCE = {"cpu": 2**22, "cuda": 2**28}
+NUMBERS_AT_ONCE = {"cpu": 2**23, "cuda": 2**28}
 """Scores held at once: on a CPU so many that they stay in its cache, on a GPU so few that they fit beside the model."""
 STEP = 32
 """Sizes of matrix products are padded to its multiples: in bfloat16 CPUs multiply others at a quarter of the speed."""
@@ -101,7 +101,7 @@ class Scores:
             grad_ND = scratch("items' gradient", tuple(self.grad_ND.shape), self.low, wrong_CN.device)
             torch.mm(wrong_CN.T, weighted_CD, out=grad_ND)
             self.grad_ND = self.grad_ND.copy_(grad_ND) if first else self.grad_ND.add_(grad_ND)
-        self.grad_N += torch.mv(wrong_CN.T, weight_C.to(self.low))
+        self.grad_N += torch.mm(weight_C[None].to(self.low), wrong_CN)[0]  # a row times a matrix: mv would go down its columns
 
     def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
         """Of states, items and bias."""

@@ -47,9 +47,8 @@ class _FullSoftmax(torch.autograd.Function):
             for part, count in scores.parts():
                 raised_CN, sums_C, above_C = exponentials(scores, part)
                 loss += (sums_C.log() + above_C)[:count].sum()
-                own_1C = targets_P[part].unsqueeze(0)
-                rest_1C = raised_CN[:count].T.gather(0, own_1C).to(scores.exact) - (1 - smoothing) * sums_C[:count]
-                raised_CN[:count].T.scatter_(0, own_1C, rest_1C.to(scores.low))
+                flat, own_C = raised_CN.view(-1), _places(targets_P[part], raised_CN.shape[1])
+                flat[own_C] = (flat[own_C].to(scores.exact) - (1 - smoothing) * sums_C[:count]).to(scores.low)
                 scores.learn(part, raised_CN, share / sums_C)
             grads = scores.gradients()
             if smoothing:
@@ -60,6 +59,11 @@ class _FullSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         return *give(ctx, grad), None, None
+
+
+def _places(columns_C: Tensor, width: int) -> Tensor:
+    """Of one number in each row of a matrix, laid flat: scattering into a matrix goes over all of it."""
+    return columns_C + width * torch.arange(len(columns_C), device=columns_C.device)
 
 
 def _smooth(
