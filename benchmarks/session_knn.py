@@ -5,7 +5,8 @@
 
 The work: every position of the same test sessions is one prediction, all items are scored. Counting (fit) is not in the
 time, scoring is, ranking is not. The published code answers one position after the other, as its own evaluation does, on one
-core; ours takes as many prefixes at once as `evaluate` does, on the cores there are: hence the figures by CPU second too.
+core; ours takes as many prefixes at once as `evaluate` does, on one core and on all there are, and the faster counts (threads
+wait for each other on a busy machine): hence the figures by CPU second too.
 Each runs in a process of its own. Times: `clicks` has its own; of `srgnn`, which carries only an order, a minute is made of
 each event. Training and test sessions are cut to their last 50 events, test items that training lacks are left out, for both.
 
@@ -102,14 +103,14 @@ def write(name: str, num_sessions: int, file: Path) -> dict[str, int]:
     return {"training_sessions": len(arrays["train_offsets"]) - 1, "items": words.height}
 
 
-def measure(peer: str, data: Path, settings: dict[str, Any]) -> dict[str, float]:
+def measure(peer: str, data: Path, settings: dict[str, Any], threads: int) -> dict[str, float]:
     """One process; what it prints last."""
     script = Path(__file__).parent / "session_knn_peers" / f"{peer}.py"
     python = SESSION_REC_PYTHON if peer == "session_rec" else sys.executable
     path = SESSION_REC if peer == "session_rec" else str(ROOT)
     done = subprocess.run(
         [python, "-W", "ignore", str(script), str(data), json.dumps(settings)],
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)},
         capture_output=True,
         text=True,
         check=False,
@@ -117,7 +118,7 @@ def measure(peer: str, data: Path, settings: dict[str, Any]) -> dict[str, float]
     if done.returncode:
         raise SystemExit(f"{peer} failed:\n{done.stderr[-3000:]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return {"threads": threads, **found}
 
 
 def installed() -> bool:
@@ -132,7 +133,7 @@ def machine() -> str:
     return f"{len(os.sched_getaffinity(0))} cores, CPU, {platform.machine()}, {gpu}"
 
 
-COLUMNS = ("fit_s", "predictions", "predictions_per_s", "predictions_per_cpu_s", "recall_at_20", "mrr_at_20")
+COLUMNS = ("threads", "fit_s", "predictions", "predictions_per_s", "predictions_per_cpu_s", "recall_at_20", "mrr_at_20")
 
 
 def table(figures: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
@@ -140,7 +141,7 @@ def table(figures: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
     for data, methods in figures.items():
         for method, peers in methods.items():
             for peer, row in peers.items():
-                cells = [f"{row[key]:.4f}" if key.endswith("_20") else f"{row[key]:,.1f}" for key in COLUMNS]
+                cells = [f"{row[key]:.4f}" if key.endswith("_20") else f"{row[key]:,.{int(key == 'fit_s')}f}" for key in COLUMNS]
                 lines.append(f"| {data} | {method} | {peer} | {' | '.join(cells)} |")
     return lines
 
@@ -175,7 +176,8 @@ def main() -> None:
             rows: dict[str, dict[str, Any]] = {}
             for peer in peers:
                 settings = {**defaults, **METHODS[method]}
-                runs = [measure(peer, data, settings) for _ in range(chosen.repeat if peer == "ours" else 1)]
+                ways = sorted({1, len(os.sched_getaffinity(0))}) * chosen.repeat if peer == "ours" else [1]
+                runs = [measure(peer, data, settings, threads) for threads in ways]
                 rows[peer] = max(runs, key=lambda run: run["predictions_per_s"])
                 print(f"{name} {method} {peer}: {json.dumps(rows[peer])}", flush=True)
             figures[name][method] = rows
