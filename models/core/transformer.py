@@ -25,17 +25,32 @@ from models.core.positions import TIMESTAMP, PairBias, PlaceVectors
 from models.core.sequence import SequenceConfig
 
 
-class TransformerConfig(SequenceConfig):
-    """How events of a session are mixed."""
+class AttentionConfig(SequenceConfig):
+    """What every stack of attention layers has."""
 
     layers: Annotated[PositiveInt, Le(24), config.Search(1, 4)]
     """Blocks of attention and feed-forward layer on top of each other."""
     heads: Annotated[PositiveInt, Le(32)]
     """Attention heads; they share the hidden size, which must be a multiple of them."""
-    feed_forward: Literal["swiglu", "gelu"]
-    """What stands between two attentions. swiglu: three matrices, one of them a gate. gelu: two, as in the first transformers."""
     feed_forward_factor: Annotated[float, Gt(0), Le(16), config.Search(1.0, 4.0)]
     """Width of the feed-forward layers over the hidden size; rounded up to a multiple of 32, which is fast."""
+    hidden_dropout: Annotated[float, Ge(0), Lt(1), config.Search(0.0, 0.6)]
+    """Share 0..1 of each layer's output that training blanks."""
+    attention_dropout: Annotated[float, Ge(0), Lt(1), config.Search(0.0, 0.6)]
+    """Share 0..1 of the attention weights that training blanks. More than 0 is slow."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_hidden_size(self) -> AttentionConfig:
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size = {self.hidden_size} is not a multiple of heads = {self.heads}")
+        return self
+
+
+class TransformerConfig(AttentionConfig):
+    """How events of a session are mixed."""
+
+    feed_forward: Literal["swiglu", "gelu"]
+    """What stands between two attentions. swiglu: three matrices, one of them a gate. gelu: two, as in the first transformers."""
     gated: bool
     """Whether each residual is let through by a learned gate (LiGR)."""
     norm: Literal["layer", "rms"]
@@ -44,16 +59,6 @@ class TransformerConfig(SequenceConfig):
     """How order is known. learned: a vector for each place. relative: a bias of each head for each distance of two events."""
     time_bias: bool
     """Whether each head has a bias for the time between two events; reads the column timestamp."""
-    hidden_dropout: Annotated[float, Ge(0), Lt(1), config.Search(0.0, 0.6)]
-    """Share 0..1 of each layer's output that training blanks."""
-    attention_dropout: Annotated[float, Ge(0), Lt(1), config.Search(0.0, 0.6)]
-    """Share 0..1 of the attention weights that training blanks. More than 0 is slow."""
-
-    @model_validator(mode="after")
-    def _heads_share_the_hidden_size(self) -> TransformerConfig:
-        if self.hidden_size % self.heads:
-            raise ValueError(f"hidden_size = {self.hidden_size} is not a multiple of heads = {self.heads}")
-        return self
 
     def read(self) -> tuple[str, ...]:
         """Columns that the model reads: those beside the item, and the time if it is asked for."""
@@ -89,7 +94,7 @@ class Block(nn.Module):
     def __init__(self, config: TransformerConfig, causal: bool) -> None:
         super().__init__()
         self.attention = Residual(config, Attention(config, causal))
-        self.feed_forward = Residual(config, FeedForward(config))
+        self.feed_forward = Residual(config, FeedForward(config, swiglu=config.feed_forward == "swiglu"))
 
     def forward(self, states: Float[Tensor, "B L D"], bias: Float[Tensor, "#B #H #L L"] | None) -> Float[Tensor, "B L D"]:
         mixed_BLD: Tensor = self.feed_forward(self.attention(states, bias))
@@ -125,11 +130,11 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: AttentionConfig, swiglu: bool) -> None:
         super().__init__()
         size, width = config.hidden_size, -(-round(config.hidden_size * config.feed_forward_factor) // 32) * 32
         self.up, self.down = nn.Linear(size, width), nn.Linear(width, size)
-        self.gate = nn.Linear(size, width) if config.feed_forward == "swiglu" else None
+        self.gate = nn.Linear(size, width) if swiglu else None
 
     def forward(self, states: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
         states = multiplied(states)
@@ -149,3 +154,8 @@ def multiplied(states: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     """In the precision that matrix products are made in: cast once, not once for each matrix."""
     kind = states.device.type
     return states.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else states
+
+
+def numbers_per_session(config: AttentionConfig, num_places: int) -> int:
+    """About how many numbers a layer holds in memory for each session that is read as a whole."""
+    return num_places * (int(config.hidden_size * (6 + config.feed_forward_factor)) + 2 * config.heads * num_places)

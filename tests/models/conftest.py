@@ -39,11 +39,13 @@ def trained(name: str, rows: Sequence[Sequence[int]] = TRAINING, steps: int = 5,
     if isinstance(model, CountingModel):
         model.fit(sessions(*rows))
         return model.eval()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.004)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.004, total_steps=steps + 1, pct_start=0.2)  # the trainer's
     for _ in range(steps):
         optimizer.zero_grad()
         model.loss(sessions(*rows)).backward()
         optimizer.step()
+        schedule.step()
     return model.eval()
 
 
