@@ -140,7 +140,9 @@ def line(recipe: Values, row: Values) -> str:
         cells.append(f"{np.mean(values):.2f}" + (f" ± {interval(values):.2f}" if len(values) > 1 else ""))
     runs = row["runs"]
     valid, minutes = np.mean([100 * run["valid_mrr_at_20"] for run in runs]), np.mean([run["minutes"] for run in runs])
-    return f"| {row['row']} | {' | '.join(cells)} | {valid:.2f} | {np.mean([run['epochs'] for run in runs]):.0f} | {minutes:.1f} |"
+    return (
+        f"| {row['row']} | {' | '.join(cells)} | {valid:.2f} | {np.mean([run['epochs'] for run in runs]):.0f} | {minutes:.1f} |"
+    )
 
 
 def interval(values: list[float]) -> float:
@@ -153,7 +155,9 @@ def table(name: str, rows: list[Values], machine: str) -> str:
     head = ["row", *recipe["metrics"].values(), "valid MRR@20", "epochs", "minutes"]
     published = [f"| {' | '.join(map(str, one))} |  |  |  |" for one in recipe.get("published", [])]
     title = f"{recipe['title']} ({machine})"
-    return "\n".join([title, f"| {' | '.join(head)} |", "|---" * len(head) + "|", *published, *(line(recipe, row) for row in rows)])
+    return "\n".join(
+        [title, f"| {' | '.join(head)} |", "|---" * len(head) + "|", *published, *(line(recipe, row) for row in rows)]
+    )
 
 
 def main() -> int:

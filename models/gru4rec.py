@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from models.core import config
 from models.core.base import Features
 from models.core.batch import SessionBatch
-from models.core.sequence import SequenceConfig, SequenceModel
+from models.core.repeats import RepeatsConfig, RepeatsModel
 
 
-class GRU4RecConfig(SequenceConfig):
+class GRU4RecConfig(RepeatsConfig):
     """Settings of GRU4Rec."""
 
     layers: Annotated[PositiveInt, Le(8)]
@@ -33,7 +33,7 @@ class GRU4RecConfig(SequenceConfig):
     """Share 0..1 of the state's numbers that training blanks."""
 
 
-class GRU4Rec(SequenceModel):
+class GRU4Rec(RepeatsModel):
     Config: ClassVar[type[GRU4RecConfig]] = GRU4RecConfig
 
     def __init__(self, config: GRU4RecConfig, features: Features) -> None:

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from models.core.base import Features
 from models.core.batch import SessionBatch
-from models.core.sequence import SequenceModel
+from models.core.repeats import RepeatsConfig, RepeatsModel
 from models.core.transformer import Transformer, TransformerConfig
 
 
-class SASRecConfig(TransformerConfig):
+class SASRecConfig(TransformerConfig, RepeatsConfig):
     """Settings of SASRec."""
 
 
-class SASRec(SequenceModel):
+class SASRec(RepeatsModel):
     Config: ClassVar[type[SASRecConfig]] = SASRecConfig
     config: SASRecConfig
 

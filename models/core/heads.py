@@ -74,12 +74,17 @@ class ItemHead(nn.Module):
         """Training events of each item: what negatives are drawn by."""
         self.negatives.know(counts)
 
-    def loss(self, states: Float[Tensor, "P D"], targets: Int[Tensor, "P"]) -> Float[Tensor, ""]:
-        """Mean over the states. RuntimeError if it needs negatives and was not told the counts."""
+    def loss(
+        self, states: Float[Tensor, "P D"], targets: Int[Tensor, "P"], more: Float[Tensor, "P"] | None = None
+    ) -> Float[Tensor, ""]:
+        """Mean over the states. RuntimeError if it needs negatives and was not told the counts.
+
+        more  added to each state's sum of e^(score - the target's score) over all items (full_softmax only)
+        """
         chosen = self.config
         if chosen.loss == "full_softmax":
             return losses.full_softmax(
-                self._state(states), self._vector(self.table.weight), self.bias, targets, chosen.label_smoothing
+                self._state(states), self._vector(self.table.weight), self.bias, targets, chosen.label_smoothing, more
             )
         items_N = torch.cat([targets, self.negatives.draw(chosen.negatives)])
         first = 0 if chosen.in_batch_negatives else len(targets)
@@ -96,6 +101,11 @@ class ItemHead(nn.Module):
         """Of every item; -inf for padding."""
         scores_PV = functional.linear(self._state(states), self._vector(self.table.weight), self.bias)
         return mask_padding(scores_PV.float())
+
+    def scores_of(self, states: Float[Tensor, "X T D"], items: Int[Tensor, "X J"]) -> Float[Tensor, "X T J"]:
+        """Of some items for each state."""
+        vectors_XJD = self._vector(self.table(items))
+        return self._state(states) @ vectors_XJD.transpose(1, 2) + self.bias[items][:, None]
 
     def _state(self, states_XD: Tensor) -> Tensor:
         cosine = self.config.similarity == "cosine"

@@ -61,11 +61,8 @@ def last_item(data: Sessions, sessions: Int[Tensor, "n"], rows: int) -> Iterator
 
 def last_of(batch: SessionBatch, session: Int[Tensor, "P"]) -> Asked:
     """The last event of each session is the target, those before it are the prefix."""
-    before = batch.lengths - 1
-    target = batch.items.gather(1, before[:, None]).squeeze(1)
-    keep = torch.arange(batch.items.shape[1], device=batch.items.device) < before[:, None]
-    blank = {name: values.where(keep, 0) for name, values in batch.columns.items()}
-    return Asked(session, before, target, SessionBatch(batch.items.where(keep, PADDING), before, blank))
+    before, target = batch.before_last()
+    return Asked(session, before.lengths, target, before)
 
 
 @torch.inference_mode()
