@@ -5,20 +5,23 @@ Shapes  P states, C states at a time, N rows: the P targets, then what was drawn
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
 from models.core.losses.chunks import give, keep
 from models.core.losses.sample import Sample
 
+NOTHING = 1e-30
+"""A sum of sigmoids below it comes from a state whose item is far above all negatives: its loss is 0."""
 PASSES = 8
-"""Tensors as large as the scores that the formulas hold for their gradients."""
+"""Tensors as large as the scores, in bfloat16, that the formulas hold."""
 
 
 def bpr_max(
@@ -62,27 +65,51 @@ def gbce(
     return _pairs(partial(_gbce, power=power), states, vectors, bias, items, first)
 
 
-def _bpr_max(
-    own_C1: Float[Tensor, "C 1"], scores_CM: Float[Tensor, "C M"], hits_CM: Bool[Tensor, "C M"], penalty: float, elu: float
-) -> Float[Tensor, ""]:
+Told = tuple[Tensor, Tensor, Tensor]
+"""Sum of the losses [], its gradients by own scores [C, 1] and by scores of negatives [C, M]."""
+Rule = Callable[[Tensor, Tensor, Tensor], Told]
+"""From own scores [C, 1], scores of negatives [C, M], which it writes over, and where those are no negatives [C, M]."""
+
+
+def _bpr_max(own_C1: Tensor, scores_CM: Tensor, hits_CM: Tensor, penalty: float, elu: float) -> Told:
+    """In place, pass by pass. With x = score - own, e^x sigmoid(-x) = sigmoid(x): the paper's
+    -log sum_j softmax_j sigmoid(own - score_j) is log sum_j e^x_j - log sum_j sigmoid(x_j), and no quotient is near 0/0.
+    """
     if elu:
-        own_C1, scores_CM = functional.elu(own_C1, elu), functional.elu(scores_CM, elu)
-    far = torch.finfo(scores_CM.dtype).min
-    log_weight_CM = scores_CM.masked_fill(hits_CM, far).log_softmax(1).masked_fill(hits_CM, far)
-    beaten_C = torch.logsumexp(log_weight_CM + functional.logsigmoid(own_C1 - scores_CM), 1)
-    squares_C = (log_weight_CM.exp() * scores_CM.square()).sum(1)
-    return (penalty * squares_C - beaten_C).masked_fill(hits_CM.all(1), 0).sum()
+        own_C1, scores_CM = functional.elu(own_C1, elu), functional.elu(scores_CM, elu, inplace=True)
+    ahead_CM = (scores_CM - own_C1).masked_fill_(hits_CM, torch.finfo(scores_CM.dtype).min)
+    most_C1 = ahead_CM.amax(1, keepdim=True)
+    weight_CM = (ahead_CM - most_C1).exp_()
+    sum_C1 = weight_CM.sum(1, keepdim=True)
+    weight_CM *= ~hits_CM.all(1, keepdim=True) / sum_C1
+    beats_CM = ahead_CM.sigmoid_()
+    beaten_C1 = beats_CM.sum(1, keepdim=True).clamp_(min=NOTHING)
+    learns_C1 = (most_C1 > math.log(NOTHING)).to(own_C1.dtype)
+    loss_C1 = learns_C1 * (most_C1 + sum_C1.log() - beaten_C1.log())
+    slope_CM = beats_CM.addcmul_(beats_CM, beats_CM, value=-1).mul_(learns_C1 / beaten_C1)
+    grad_C1 = slope_CM.sum(1, keepdim=True) - learns_C1
+
+    linear_CM = weight_CM * scores_CM
+    squares_CM = linear_CM * scores_CM
+    squares_C1 = squares_CM.sum(1, keepdim=True)
+    loss_C1 += penalty * squares_C1
+    weight_CM *= learns_C1 - penalty * squares_C1
+    grad_CM = weight_CM.sub_(slope_CM).add_(linear_CM, alpha=2 * penalty).add_(squares_CM, alpha=penalty)
+    if elu:
+        grad_C1, grad_CM = _through_elu(grad_C1, own_C1, elu), _through_elu(grad_CM, scores_CM, elu)
+    return loss_C1.sum(), grad_C1, grad_CM
 
 
-def _gbce(
-    own_C1: Float[Tensor, "C 1"], scores_CM: Float[Tensor, "C M"], hits_CM: Bool[Tensor, "C M"], power: float
-) -> Float[Tensor, ""]:
-    negatives = functional.softplus(scores_CM).masked_fill(hits_CM, 0).sum()
-    return (power * functional.softplus(-own_C1).sum() + negatives) / (1 + scores_CM.shape[1])
+def _through_elu(grad: Tensor, bent: Tensor, elu: float) -> Tensor:
+    before: Tensor = torch.ops.aten.elu_backward(grad, elu, 1, 1, True, bent)
+    return before
 
 
-Rule = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""From own scores [C, 1], scores of negatives [C, M] and where those are no negatives [C, M] to the sum of the losses."""
+def _gbce(own_C1: Tensor, scores_CM: Tensor, hits_CM: Tensor, power: float) -> Told:
+    share = 1 / (1 + scores_CM.shape[1])
+    scores_CM.masked_fill_(hits_CM, torch.finfo(scores_CM.dtype).min)
+    loss = share * (power * functional.softplus(-own_C1).sum() + functional.softplus(scores_CM).sum())
+    return loss, -share * power * torch.sigmoid(-own_C1), scores_CM.sigmoid_().mul_(share)
 
 
 def _pairs(rule: Rule, states_PD: Tensor, vectors_ND: Tensor, bias_N: Tensor, items_N: Tensor, first: int) -> Tensor:
@@ -102,11 +129,9 @@ class _Pairs(torch.autograd.Function):
             for part, count in scores.parts():
                 scores_CN = scores.of(part)
                 real = slice(count), slice(scores.num_items)
-                own_C1, scores_CM = sample.own_P[part, None].clone(), scores_CN[real].to(scores.exact, copy=True)
-                with torch.enable_grad():
-                    value = rule(own_C1.requires_grad_(), scores_CM.requires_grad_(), sample.hits(part)[real])
-                    grad_C1, grad_CM = torch.autograd.grad(value, (own_C1, scores_CM))
-                loss += value.detach()
+                own_C1, scores_CM = sample.own_P[part, None], scores_CN[real].to(scores.exact, copy=True)
+                value, grad_C1, grad_CM = rule(own_C1, scores_CM, sample.hits(part)[real])
+                loss += value
                 grad_P[part] = share * grad_C1[:, 0]
                 scores_CN.zero_()[real] = grad_CM
                 scores.learn(part, scores_CN, torch.full_like(scores.grad_N[:1], share).expand(len(scores_CN)))

@@ -146,6 +146,16 @@ def test_bpr_max_is_its_papers_formula(first: int, elu: float, penalty: float) -
     assert_same(partial(losses.bpr_max, items=items, first=first, penalty=penalty, elu=elu), plain, given)
 
 
+def test_bpr_max_of_a_sure_and_right_or_wrong_model_is_finite() -> None:
+    """One negative: -log sigmoid(own - score)."""
+    for own, other, expected in ((300.0, 0.0, 0.0), (0.0, 300.0, 300.0)):
+        states, vectors = torch.ones(1, 1, requires_grad=True), torch.tensor([[own], [other]], requires_grad=True)
+        loss = losses.bpr_max(states, vectors, torch.zeros(2), torch.tensor([1, 2]), 0, 0.0, 0.0)
+        loss.backward()
+        assert loss == expected
+        assert vectors.grad.tolist() == ([[-1.0], [1.0]] if expected else [[0.0], [0.0]])
+
+
 @pytest.mark.parametrize("first", [0, P])
 @pytest.mark.parametrize("calibration", [0.0, 0.75, 1.0])
 def test_gbce_is_its_papers_formula(first: int, calibration: float) -> None:
