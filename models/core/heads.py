@@ -75,16 +75,20 @@ class ItemHead(nn.Module):
         self.negatives.know(counts)
 
     def loss(
-        self, states: Float[Tensor, "P D"], targets: Int[Tensor, "P"], more: Float[Tensor, "P"] | None = None
+        self,
+        states: Float[Tensor, "P D"],
+        targets: Int[Tensor, "P"],
+        gain: Float[Tensor, "P"] | None = None,
+        more: Float[Tensor, "P"] | None = None,
     ) -> Float[Tensor, ""]:
         """Mean over the states. RuntimeError if it needs negatives and was not told the counts.
 
-        more  added to each state's sum of e^(score - the target's score) over all items (full_softmax only)
+        gain, more  what items' scores have beside this head's (full_softmax only, which explains them)
         """
         chosen = self.config
         if chosen.loss == "full_softmax":
             return losses.full_softmax(
-                self._state(states), self._vector(self.table.weight), self.bias, targets, chosen.label_smoothing, more
+                self._state(states), self._vector(self.table.weight), self.bias, targets, chosen.label_smoothing, gain, more
             )
         items_N = torch.cat([targets, self.negatives.draw(chosen.negatives)])
         first = 0 if chosen.in_batch_negatives else len(targets)

@@ -62,7 +62,7 @@ class Points(nn.Module):
         place_L = torch.arange(states.shape[1], device=states.device)
         distance_TJ = place_L[:, None] - place_L
         ago_TJ = self.by_distance[distance_TJ.clamp(min=0, max=len(self.by_distance) - 1)]
-        points_BTJ = query_BLD @ key_BLD.transpose(1, 2) * states.shape[2] ** -0.5 + ago_TJ
+        points_BTJ: Tensor = query_BLD @ key_BLD.transpose(1, 2) * states.shape[2] ** -0.5 + ago_TJ
         return points_BTJ.to(exact(points_BTJ)).masked_fill(distance_TJ < 0, 0.0)
 
 
@@ -111,13 +111,19 @@ class RepeatsModel(SequenceModel):
             scores_BTJ = self.head.scores_of(states_BLD.to(kind), batch.items)
             flat = self.head.scores_of(states_PD.to(kind)[:, None], targets_P[:, None]).flatten()
             own_BT = scores_BTJ.new_zeros(batch.items.numel()).index_copy(0, before_P, flat).view(batch.items.shape)
-            raised_BTJ = torch.exp((scores_BTJ - own_BT[:, :, None]).clamp(max=LARGEST))
-            change_BTJ = (raised_BTJ * torch.expm1(gains_BTJ.clamp(max=LARGEST / 4))).masked_fill(~there_BTJ, 0.0)
-            more_P = change_BTJ.sum(2).flatten().index_select(0, before_P)
             ours_BTJ = same_BTJ.roll(-1, 1) & there_BTJ  # first events of the item that comes next
-            gained_P = (gains_BTJ * ours_BTJ).sum(2).flatten().index_select(0, before_P)
-        return self.head.loss(states_PD, targets_P, more_P) - gained_P.mean()
+            gain_BT = (gains_BTJ * ours_BTJ).sum(2)
+            above_BTJ = scores_BTJ - (own_BT + gain_BT)[:, :, None]
+            change_BTJ = _exp(above_BTJ + gains_BTJ) - _exp(above_BTJ)
+            more_BT = change_BTJ.masked_fill(~there_BTJ, 0.0).sum(2)
+            gain_P, more_P = (each_BT.flatten().index_select(0, before_P) for each_BT in (gain_BT, more_BT))
+        loss: Tensor = self.head.loss(states_PD, targets_P, gain_P, more_P)
+        return loss
 
     def _pointed(self, scores_XV: Tensor, items_XJ: Tensor, points_XJ: Tensor) -> Tensor:
         """Points of padding go to padding, whose score is -inf."""
         return scores_XV.scatter_add(1, items_XJ, points_XJ.to(scores_XV.dtype))
+
+
+def _exp(scores: Tensor) -> Tensor:
+    return torch.exp(scores.clamp(max=LARGEST))

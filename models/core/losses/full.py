@@ -26,14 +26,16 @@ def full_softmax(
     bias: Float[Tensor, "V"],
     targets: Int[Tensor, "P"],
     smoothing: float = 0.0,
+    gain: Float[Tensor, "P"] | None = None,
     more: Float[Tensor, "P"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy of the targets over all items; padding takes no part.
 
     smoothing  share 0..1 of the target's probability that is spread evenly over all items (Szegedy et al., CVPR 2016)
-    more       added to each state's sum of e^(score - the target's score) over all items; it gets a gradient
+    gain, more  scores that some items have beside those of the product, told by what they change: the gain of the target's
+               score, and what is added to the sum of e^(score - (the target's score + gain)) over all items
     """
-    loss: Tensor = _FullSoftmax.apply(states, table, bias, targets, smoothing, more)  # type: ignore[no-untyped-call]
+    loss: Tensor = _FullSoftmax.apply(states, table, bias, targets, smoothing, gain, more)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -46,47 +48,41 @@ class _FullSoftmax(torch.autograd.Function):
         bias_V: Tensor,
         targets_P: Tensor,
         smoothing: float,
+        gain_P: Tensor | None,
         more_P: Tensor | None,
     ) -> Tensor:
         scores = Scores(states_PD, table_VD, bias_V, excluded=PADDING)
         with torch.autocast(states_PD.device.type, enabled=False):
             share = 1 / max(len(states_PD), 1)
             own_P = scores.of_own(scores.items_NK[targets_P], bias_V[targets_P])
+            own_P = own_P if gain_P is None else own_P + gain_P
             scores.shift(own_P)
-            loss, grad_P = own_P.new_zeros(()), torch.empty_like(own_P)
+            loss, grad_gain_P, grad_more_P = own_P.new_zeros(()), torch.empty_like(own_P), torch.empty_like(own_P)
             for part, count in scores.parts():
                 raised_CN, sums_C, above_C = exponentials(scores, part)
-                all_C = sums_C.clone()
+                plain_C = sums_C.clone()
                 if more_P is not None:
-                    sums_C[:count] = _with_more(sums_C[:count], more_P[part] * torch.exp(-above_C[:count]))
-                    grad_P[part] = share * torch.exp(-above_C[:count]) / sums_C[:count]
+                    one_C = torch.exp(-above_C[:count])  # the target's own part of the sum: no rounding makes the sum smaller
+                    sums_C[:count] = torch.maximum(sums_C[:count] + more_P[part] * one_C, one_C)
+                    grad_gain_P[part] = share * (smoothing - plain_C / sums_C)[:count]
+                    grad_more_P[part] = share * one_C / sums_C[:count]
                 loss += (sums_C.log() + above_C)[:count].sum()
                 flat, own_C = raised_CN.view(-1), _places(targets_P[part], raised_CN.shape[1])
-                target_C = (
-                    flat[own_C].to(scores.exact) - all_C[:count] + smoothing * sums_C[:count]
-                )  # `more` knows what it owes it
+                target_C = flat[own_C].to(scores.exact) - (plain_C - smoothing * sums_C)[:count]
                 flat[own_C] = target_C.to(scores.low)
                 scores.learn(part, raised_CN, share / sums_C)
             grads = scores.gradients()
             if smoothing:
                 loss += _smooth(states_PD, table_VD, bias_V, own_P, smoothing, grads)
         made = [grad.to(like.dtype) for grad, like in zip(grads, (states_PD, table_VD, bias_V), strict=True)]
-        ctx.more = more_P is not None
-        keep(ctx, [*made, grad_P])
+        keep(ctx, [*made, *([] if more_P is None else [grad_gain_P, grad_more_P])])
         return loss * share
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        *made, grad_P = give(ctx, grad)
-        return *made, None, None, grad_P if ctx.more else None
-
-
-LEAST = 1e-3
-"""Share of a sum over all items that stays, whatever is taken from it: the sum is rounded, what is taken is not."""
-
-
-def _with_more(sums_C: Tensor, more_C: Tensor) -> Tensor:
-    return torch.maximum(sums_C + more_C, LEAST * sums_C)
+        states, table, bias, *others = give(ctx, grad)
+        gain, more = others or (None, None)
+        return states, table, bias, None, None, gain, more
 
 
 def _places(columns_C: Tensor, width: int) -> Tensor:
