@@ -6,6 +6,8 @@ survive: RAW, the row as it stood in the source, and PARSE_ERROR, what could not
 
 from __future__ import annotations
 
+import hashlib
+
 import polars as pl
 
 SESSION = "session_id"
@@ -41,3 +43,11 @@ RAW_SCHEMA: dict[str, pl.DataType] = {**SCHEMA, RAW: pl.String(), PARSE_ERROR: p
 
 UNDATED = "undated"
 """The partition `day=undated` of rows whose time could not be read; validate quarantines all of it."""
+
+
+def text_hash(text: str) -> int:
+    """What stands for a text where only int64 may: 0 .. 2**63 - 1, the same on every machine and in every run.
+
+    The first 63 bits of its BLAKE2b (digest of 8 bytes, big-endian).
+    """
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

@@ -46,7 +46,7 @@ def decision(workspace: Path, console: Console) -> None:
 
 def answers(workspace: Path, console: Console, count: int = 3, k: int = 5) -> None:
     """The newest test sessions asked to Triton: what was seen, what it recommends, what really came next."""
-    from pipelines.serve.client import Client
+    from pipelines.serve.client import Client, Event
 
     etl = workspace / paths.ETL
     items = pl.read_parquet(etl / "items.parquet")
@@ -55,11 +55,19 @@ def answers(workspace: Path, console: Console, count: int = 3, k: int = 5) -> No
     by_id = {row["item_id"]: row for row in by_index.values()}
     offsets, parts = np.load(etl / "offsets.npy"), np.load(etl / "split.npy")
     column = np.load(etl / "columns" / "item_id.npy", mmap_mode="r")
+    times = np.load(etl / "columns" / "timestamp.npy", mmap_mode="r")
+    types = np.load(etl / "columns" / "event_type.npy", mmap_mode="r")
+    texts = dict(pl.read_parquet(etl / "values/event_type.parquet", columns=["index", "value"]).rows())
     tests = np.flatnonzero((parts == split.TEST) & (np.diff(offsets) >= 4))
     client = Client()
     for session in tests[:: max(1, len(tests) // count)][:count]:
-        seen = [by_index[int(i)] for i in column[offsets[session] : offsets[session + 1]]]
-        (answer,) = client.recommend([[row["item_id"] for row in seen[:-1]]], k=k)
+        rows = range(offsets[session], offsets[session + 1])
+        seen = [by_index[int(column[row])] for row in rows]
+        events = [
+            Event(item["item_id"], int(times[row]), texts.get(int(types[row]), "unknown"))
+            for item, row in zip(seen, rows, strict=True)
+        ]
+        (answer,) = client.recommend([events[:-1]], k=k)
         title = f"Triton, version {answer.version}: session {session}"
         table = Table(title=title, title_justify="left")
         for heading in ("", "item", "category", "brand", "price", "score"):

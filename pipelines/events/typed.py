@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import polars as pl
 
 from pipelines.columns import (
@@ -21,6 +19,7 @@ from pipelines.columns import (
     SESSION,
     TIME,
     USER,
+    text_hash,
 )
 from pipelines.errors import DataError
 from pipelines.events.layout import Layout
@@ -183,7 +182,7 @@ class ItemHashes:
     def fill(self, frame: pl.DataFrame) -> pl.DataFrame:
         """ITEM from ITEM_KEY."""
         keys = frame[ITEM_KEY].drop_nulls().unique(maintain_order=True).to_list()
-        ids = [item_hash(key) for key in keys]
+        ids = [text_hash(key) for key in keys]
         for key, number in zip(keys, ids, strict=True):
             if self.texts.setdefault(number, key) != key:
                 raise DataError(
@@ -192,11 +191,6 @@ class ItemHashes:
                     "give the items integer ids (events.mapped.item_ids: integer), or rename one of the two",
                 )
         return frame.with_columns(pl.col(ITEM_KEY).replace_strict(keys, ids, default=None, return_dtype=pl.Int64).alias(ITEM))
-
-
-def item_hash(key: str) -> int:
-    """0 .. 2**63 - 1, the same on every machine and in every run."""
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") >> 1
 
 
 assert list(RAW_SCHEMA) == [SESSION, USER, ITEM, ITEM_KEY, EVENT, TIME, PRICE, CATEGORY, BRAND, FILE, ROW, RAW, PARSE_ERROR]

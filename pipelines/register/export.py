@@ -9,6 +9,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from torch import Tensor, nn
 from models.core.base import SessionModel
 from models.core.batch import PADDING, SessionBatch
 from pipelines.errors import DataError
-from pipelines.stores.answers import INPUT, MAX_BATCH, NO_ITEM, OUTPUTS
+from pipelines.register.columns import Columns, inputs
+from pipelines.stores.answers import MAX_BATCH, NO_ITEM, OUTPUTS
+from pipelines.stores.meanings import Meaning
 
 OPSET = 18
 LARGEST_GB = 1.9
@@ -35,9 +38,9 @@ class Served(nn.Module):
     raw_ids: Int[Tensor, "V"]
     popularity: Float[Tensor, "V"]
 
-    def __init__(self, model: SessionModel, vocabulary: pl.DataFrame, num_answers: int) -> None:
+    def __init__(self, model: SessionModel, vocabulary: pl.DataFrame, num_answers: int, columns: Columns) -> None:
         super().__init__()
-        self.model, self.num_answers = model, num_answers
+        self.model, self.num_answers, self.columns = model, num_answers, columns
         rows = vocabulary.sort("item_id")
         ids, indices = (torch.from_numpy(rows[name].to_numpy().astype(np.int64)) for name in ("item_id", "index"))
         events = torch.from_numpy(rows["count"].to_numpy().astype(np.float64))
@@ -49,8 +52,13 @@ class Served(nn.Module):
             self.register_buffer(name, values)
         self.register_buffer("popularity", popularity.float())
 
-    def forward(self, item_ids: Int[Tensor, "B L"]) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K"], Bool[Tensor, "B 1"]]:
-        batch, fallback = self.batch(item_ids)
+    def forward(
+        self,
+        item_ids: Int[Tensor, "B L"],
+        timestamps: Int[Tensor, "B L"] | None = None,
+        event_types: Int[Tensor, "B L"] | None = None,
+    ) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K"], Bool[Tensor, "B 1"]]:
+        batch, fallback = self.batch(item_ids, timestamps, event_types)
         scores = torch.where(fallback, self.popularity, self.model.scores(batch))
         best = min(self.num_answers, scores.shape[1] - 1)
         top = scores.topk(best, 1)
@@ -58,16 +66,22 @@ class Served(nn.Module):
         answers = nn.functional.pad(self.raw_ids[top.indices], missing, value=NO_ITEM)
         return answers, nn.functional.pad(top.values, missing, value=float("-inf")), fallback
 
-    def batch(self, item_ids: Int[Tensor, "B L"]) -> tuple[SessionBatch, Bool[Tensor, "B 1"]]:
+    def batch(
+        self, item_ids: Int[Tensor, "B L"], timestamps: Int[Tensor, "B L"] | None, event_types: Int[Tensor, "B L"] | None
+    ) -> tuple[SessionBatch, Bool[Tensor, "B 1"]]:
         """Known items move together to the left, in order; a session without any gets length 1 and says so."""
         indices = self.lookup(item_ids)
         known = indices != PADDING
         length = indices.shape[1]
         place = torch.where(known, known.long().cumsum(1) - 1, length)
         blank = torch.zeros_like(indices[:, :1]).expand(-1, length + 1)
-        items = blank.scatter(1, place, indices)[:, :length]
+        items, times, types = (
+            None if values is None else blank.scatter(1, place, values)[:, :length]
+            for values in (indices, timestamps, event_types)
+        )
+        assert items is not None
         lengths = known.long().sum(1)
-        return SessionBatch(items, lengths.clamp(min=1)), (lengths == 0)[:, None]
+        return SessionBatch(items, lengths.clamp(min=1), self.columns(items, times, types)), (lengths == 0)[:, None]
 
     def lookup(self, item_ids: Int[Tensor, "B L"]) -> Int[Tensor, "B L"]:
         """Index of each id, PADDING if it is unknown: a branch-free binary search (aten.searchsorted has no ONNX form)."""
@@ -82,8 +96,18 @@ class Served(nn.Module):
         return torch.where(found, self.sorted_indices[place], PADDING)
 
 
-def served(model: SessionModel, vocabulary: pl.DataFrame, num_answers: int) -> Served:
-    """DataError if the vocabulary is not the one the model was trained with, or holds the padding id."""
+def served(
+    model: SessionModel,
+    vocabulary: pl.DataFrame,
+    num_answers: int,
+    meanings: Mapping[str, Meaning],
+    items: pl.DataFrame | None = None,
+) -> Served:
+    """DataError if the vocabulary is not the one the model was trained with, or holds the padding id.
+
+    meanings  of the columns that the model reads; items: data/etl/items.parquet, for those of the item
+    """
+    inputs(meanings)
     known = model.features.num_items
     indices = vocabulary["index"].sort()
     if len(indices) != known or (known and (indices[0], indices[-1]) != (1, known)) or indices.n_unique() != known:
@@ -93,7 +117,7 @@ def served(model: SessionModel, vocabulary: pl.DataFrame, num_answers: int) -> S
         raise DataError(what, "data/etl/vocabulary.parquet", "train again on this vocabulary: dvc repro")
     if (vocabulary["item_id"] == NO_ITEM).any():
         raise DataError(f"an item has the id {NO_ITEM}", "data/etl/vocabulary.parquet", "this id pads sessions; rename the item")
-    return Served(model, vocabulary, num_answers).eval()
+    return Served(model, vocabulary, num_answers, Columns(meanings, vocabulary, items)).eval()
 
 
 def export(model: Served, path: Path) -> None:
@@ -104,6 +128,7 @@ def export(model: Served, path: Path) -> None:
         raise DataError(f"the model has {size_gb:.1f} GB of weights, one ONNX file holds {LARGEST_GB} GB", str(path), next_step)
     example = torch.full((2, model.model.features.max_session_length), NO_ITEM)
     example[:, 0] = model.sorted_ids[0]
+    names = inputs(model.columns.meanings)
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -111,29 +136,32 @@ def export(model: Served, path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
-            (example,),
+            (),
             str(path),
+            kwargs={name: example.clone() for name in names},
             dynamo=True,
             opset_version=OPSET,
             external_data=False,
-            input_names=[INPUT],
+            input_names=list(names),
             output_names=list(OUTPUTS),
-            dynamic_shapes={"item_ids": {0: torch.export.Dim("batch")}},
+            dynamic_shapes={name: {0: torch.export.Dim("batch")} for name in names},
             verbose=False,
         )
     quiet.setLevel(level)
 
 
-def config(length: int, num_answers: int, tags: dict[str, str]) -> str:
+def config(names: Sequence[str], length: int, num_answers: int, tags: dict[str, str]) -> str:
     """`config.pbtxt` for Triton's onnxruntime backend, in a container and here. The folder's name is the model's.
 
     No queue policy: in Triton 24.10 each of them made the batcher stall for half a second now and then.
     """
     metric_tags = "\n".join(f'metric_tags {{ key: "{key}" value: "{value}" }}' for key, value in tags.items())
-    warm = f'inputs {{ key: "{INPUT}" value {{ data_type: TYPE_INT64 dims: [ {length} ] zero_data: true }} }}'
+    tensor = f"data_type: TYPE_INT64 dims: [ {length} ]"
+    read = ", ".join(f'{{ name: "{name}" {tensor} }}' for name in names)
+    warm = " ".join(f'inputs {{ key: "{name}" value {{ {tensor} zero_data: true }} }}' for name in names)
     return f"""backend: "onnxruntime"
 max_batch_size: {MAX_BATCH}
-input [ {{ name: "{INPUT}" data_type: TYPE_INT64 dims: [ {length} ] }} ]
+input [ {read} ]
 output [
   {{ name: "{OUTPUTS[0]}" data_type: TYPE_INT64 dims: [ {num_answers} ] }},
   {{ name: "{OUTPUTS[1]}" data_type: TYPE_FP32 dims: [ {num_answers} ] }},

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.errors import ServiceError
 from pipelines.stores import repository
-from pipelines.stores.answers import Graph, Ids, differences
+from pipelines.stores.answers import INPUT, Graph, Request, differences, take
 from pipelines.stores.settings import settings
 from pipelines.stores.triton import Server
 
@@ -37,7 +37,7 @@ class Rehearsal:
         return asdict(self)
 
 
-def rehearse(package: Path, sessions: Ids, num_requests: int) -> Rehearsal:
+def rehearse(package: Path, sessions: Request, num_requests: int) -> Rehearsal:
     """Latency of single sessions and parity of all of them. A server that is away measures nothing, and that is the result."""
     server = Server()
     name = f"{settings().model_name}_rehearsal"
@@ -50,7 +50,7 @@ def rehearse(package: Path, sessions: Ids, num_requests: int) -> Rehearsal:
         return Rehearsal(why=f"{error.what} ({error.where})")
     wrong, apart = differences(Graph(package / repository.MODEL).ask(sessions), answers)
     p50, p95 = np.percentile(taken_ms, (50, 95))
-    return Rehearsal(num_requests, round(float(p50), 3), round(float(p95), 3), len(sessions), int(wrong.sum()), apart)
+    return Rehearsal(num_requests, round(float(p50), 3), round(float(p95), 3), len(sessions[INPUT]), int(wrong.sum()), apart)
 
 
 @contextmanager
@@ -70,12 +70,13 @@ def loaded(package: Path, name: str, server: Server) -> Iterator[None]:
         shutil.rmtree(repository.home(name), ignore_errors=True)
 
 
-def latency(server: Server, name: str, sessions: Ids, count: int) -> list[float]:
+def latency(server: Server, name: str, sessions: Request, count: int) -> list[float]:
     """Milliseconds of `count` requests of one session, one after the other, from this process; the first ones do not count."""
     taken = []
     for number in range(WARM_UP + count):
-        at = number % len(sessions)
+        at = number % len(sessions[INPUT])
+        request = take(sessions, slice(at, at + 1))
         begin = time.perf_counter()
-        server.ask(name, sessions[at : at + 1])
+        server.ask(name, request)
         taken.append((time.perf_counter() - begin) * 1000)
     return taken[WARM_UP:]

@@ -14,12 +14,12 @@ import torch
 from pipelines import params
 from pipelines.errors import DataError, ServiceError
 from pipelines.paths import ETL, EVALUATE, REGISTER, TRAIN
-from pipelines.register import card, choose, export, lineage, plots, sample
+from pipelines.register import card, choose, columns, export, lineage, plots, sample
 from pipelines.register.params import RegisterParams
 from pipelines.register.rehearse import rehearse
 from pipelines.stage import Report
 from pipelines.stores import manifest, registry, sessions, weights
-from pipelines.stores.answers import INPUT, MAX_BATCH, OUTPUTS, Answers, Graph, Ids, differences, join, write_golden
+from pipelines.stores.answers import INPUT, OUTPUTS, Answers, Graph, Request, differences, join, parts, take, write_golden
 from pipelines.stores.registry import Version
 
 PACKAGE = REGISTER / "package"
@@ -33,15 +33,18 @@ def work(register: RegisterParams) -> Report:
     print(f"{name} is the best of {len(valid)} on the validation sessions: MRR@20 {valid[name]:.4f}", flush=True)
     run_id = str(sessions.read_json(TRAIN / name / "run.json")["mlflow_run_id"])
     vocabulary = pl.read_parquet(ETL / "vocabulary.parquet")
-    request = sample.requests(sessions.load(torch.device("cpu")), vocabulary, register.check_sessions)
+    meanings = weights.read_card(TRAIN / name).columns
+    data = sessions.load(torch.device("cpu"), columns.inputs_from(meanings))
+    request = sample.requests(data, vocabulary, register.check_sessions, meanings)
 
     shutil.rmtree(REGISTER, ignore_errors=True)
     PACKAGE.mkdir(parents=True)
-    served = export.served(weights.load(TRAIN / name), vocabulary, register.num_answers)
+    items = pl.read_parquet(ETL / "items.parquet") if columns.of_items(meanings) else None
+    served = export.served(weights.load(TRAIN / name), vocabulary, register.num_answers, meanings, items)
     export.export(served, PACKAGE / "model.onnx")
     graph = Graph(PACKAGE / "model.onnx")
     apart = compare(served, graph, request)
-    print(f"graph and torch agree on {len(request):,} test sessions, largest difference {apart:.1g}", flush=True)
+    print(f"graph and torch agree on {len(request[INPUT]):,} test sessions, largest difference {apart:.1g}", flush=True)
     tested = metrics(models)
     text = pack(name, run_id, served, graph, request, tested, valid, apart, register)
     version, is_new = registered(name, run_id, text)
@@ -57,11 +60,11 @@ def work(register: RegisterParams) -> Report:
         "run_id": run_id,
         "mlflow_url": version.url,
         "name": name,
-        "graph": {"sessions": len(request), "difference": apart},
+        "graph": {"sessions": len(request[INPUT]), "difference": apart},
         "rehearsal": rehearsal.record(),
     }
     VERSION.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    notes = [f"graph and torch agree within {apart:.1g} on {len(request):,} sessions"]
+    notes = [f"graph and torch agree within {apart:.1g} on {len(request[INPUT]):,} sessions"]
     if rehearsal.p95_ms is None:
         notes.append(f"not rehearsed: {rehearsal.why}; the gate will refuse")
     else:
@@ -70,7 +73,7 @@ def work(register: RegisterParams) -> Report:
             f"{rehearsal.parity_sessions:,} sessions answered unlike the file"
         )
     return Report(
-        read={"models": len(valid), "test sessions": len(request)},
+        read={"models": len(valid), "test sessions": len(request[INPUT])},
         wrote={"files of the package": len(version.hashes), "versions": int(is_new)},
         notes=notes,
         result={
@@ -83,14 +86,14 @@ def work(register: RegisterParams) -> Report:
     )
 
 
-def compare(served: export.Served, graph: Graph, request: Ids) -> float:
+def compare(served: export.Served, graph: Graph, request: Request) -> float:
     """Largest difference between graph and torch. DataError if a session is answered differently."""
     with torch.inference_mode():
-        parts = [served(torch.from_numpy(request[begin : begin + MAX_BATCH])) for begin in range(0, len(request), MAX_BATCH)]
-    expected = join([Answers(*(values.numpy() for values in part)) for part in parts])
+        given = [served(**{name: torch.from_numpy(values) for name, values in part.items()}) for part in parts(request)]
+    expected = join([Answers(*(values.numpy() for values in part)) for part in given])
     wrong, apart = differences(expected, graph.ask(request))
     if wrong.any():
-        where = f"{int(wrong.sum())} of {len(request)} test sessions, largest difference of a score {apart:.3g}"
+        where = f"{int(wrong.sum())} of {len(wrong)} test sessions, largest difference of a score {apart:.3g}"
         raise DataError("the ONNX graph does not answer as the model does", where, "see tests/pipelines/register/test_export.py")
     return apart
 
@@ -105,7 +108,7 @@ def pack(
     run_id: str,
     served: export.Served,
     graph: Graph,
-    request: Ids,
+    request: Request,
     tested: dict[str, dict[str, Any]],
     valid: dict[str, float],
     apart: float,
@@ -117,7 +120,7 @@ def pack(
     shutil.copyfile(ETL / "vocabulary.parquet", PACKAGE / "vocabulary.parquet")
     length, answers = graph.length, register.num_answers
     (PACKAGE / "config.pbtxt").write_text(
-        export.config(length, answers, {"model_kind": name, "mlflow_run": run_id}), encoding="utf-8"
+        export.config(graph.inputs, length, answers, {"model_kind": name, "mlflow_run": run_id}), encoding="utf-8"
     )
     golden = sample.golden(request)
     write_golden(PACKAGE / "golden.json", golden, graph.ask(golden))
@@ -128,7 +131,7 @@ def pack(
         "Items": f"{served.model.features.num_items:,}",
         "Parameters": f"{sum(value.numel() for value in served.model.state_dict().values()):,} numbers",
         "Session": f"the {length} most recent events; {answers} answers",
-        "Graph": f"equal to torch within {apart:.1g} on {len(request):,} test sessions",
+        "Graph": f"equal to torch within {apart:.1g} on {len(request[INPUT]):,} test sessions",
     }
     text = card.write(name, served.model.config.model_dump(mode="json"), valid, tested, facts)
     (PACKAGE / "card.md").write_text(text, encoding="utf-8")
@@ -138,7 +141,8 @@ def pack(
         (OUTPUTS[1], np.float32, (-1, answers)),
         (OUTPUTS[2], np.bool_, (-1, 1)),
     ]
-    registry.write_mlmodel(PACKAGE, run_id, {INPUT: request[:2]}, [(INPUT, np.int64, (-1, length))], outputs)
+    inputs = [(one, np.int64, (-1, length)) for one in graph.inputs]
+    registry.write_mlmodel(PACKAGE, run_id, take(request, slice(2)), inputs, outputs)
     manifest.write(PACKAGE)
     return text
 

@@ -1,6 +1,9 @@
 """The request and answer of the served model, as arrays: the same in the file, in the server and in the golden sessions.
 
 request  item_ids int64 [B, L]: raw ids, most recent last; NO_ITEM pads, anywhere. Unknown ids are ignored.
+         and, only if the model reads columns that need them, at the same places (what stands beside NO_ITEM is ignored):
+         timestamps int64 [B, L]: of the events, microseconds since 1970 UTC
+         event_types int64 [B, L]: `pipelines.columns.text_hash` of the types' texts; NO_TYPE where it is not known
 answer   next_item_ids int64 [B, K]: raw ids, best first; NO_ITEM where there are fewer than K items
          scores float32 [B, K]: the model's own scale, falling; -inf beside NO_ITEM
          fallback bool [B, 1]: true where no item of the session is known; then the list is the most popular items
@@ -9,7 +12,7 @@ answer   next_item_ids int64 [B, K]: raw ids, best first; NO_ITEM where there ar
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,9 @@ import numpy.typing as npt
 
 NO_ITEM = -1
 """Pads requests and answers; no item may have this id."""
-INPUT = "item_ids"
+NO_TYPE = 0
+"""The event's type is not known."""
+INPUT, TIMES, EVENT_TYPES = "item_ids", "timestamps", "event_types"
 OUTPUTS = ("next_item_ids", "scores", "fallback")
 MAX_BATCH = 64
 """Sessions of one request to the server."""
@@ -27,6 +32,8 @@ TOLERANCE = 1e-4
 """How far two scores may differ, relative to their size (absolute below 1)."""
 
 Ids = npt.NDArray[np.int64]
+Request = Mapping[str, Ids]
+"""Input name -> [B, L]."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,19 @@ def join(parts: Sequence[Answers]) -> Answers:
     return Answers(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "scores", "fallback")))
 
 
-def pad(sessions: Sequence[Sequence[int]], length: int) -> Ids:
-    """Sessions as a request: right-padded; of a longer one the most recent `length` events."""
-    request = np.full((len(sessions), length), NO_ITEM, dtype=np.int64)
+def take(request: Request, rows: slice | npt.NDArray[np.int64]) -> dict[str, Ids]:
+    """Some sessions of a request."""
+    return {name: values[rows] for name, values in request.items()}
+
+
+def parts(request: Request) -> list[dict[str, Ids]]:
+    """The request in parts of at most MAX_BATCH sessions."""
+    return [take(request, slice(begin, begin + MAX_BATCH)) for begin in range(0, len(request[INPUT]), MAX_BATCH)]
+
+
+def pad(sessions: Sequence[Sequence[int]], length: int, blank: int = NO_ITEM) -> Ids:
+    """One input of a request: right-padded; of a longer session the most recent `length` events."""
+    request = np.full((len(sessions), length), blank, dtype=np.int64)
     for row, session in zip(request, sessions, strict=True):
         recent = session[-length:]
         row[: len(recent)] = recent
@@ -84,22 +101,22 @@ def _tied(expected: Ids, scores: npt.NDArray[np.float32], got: Ids) -> bool:
     )
 
 
-def write_golden(path: Path, request: Ids, answers: Answers) -> None:
+def write_golden(path: Path, request: Request, answers: Answers) -> None:
     """Sessions with the answers expected. Places without an item are left out: JSON knows no infinity."""
     rows = [
         {
-            "item_ids": session.tolist(),
+            **{name: values[row].tolist() for name, values in request.items()},
             "next_item_ids": ids[ids != NO_ITEM].tolist(),
             "scores": [float(score) for score in scores[ids != NO_ITEM]],
             "fallback": bool(fallback[0]),
         }
-        for session, ids, scores, fallback in zip(request, answers.ids, answers.scores, answers.fallback, strict=True)
+        for row, (ids, scores, fallback) in enumerate(zip(answers.ids, answers.scores, answers.fallback, strict=True))
     ]
     text = json.dumps({"num_answers": int(answers.ids.shape[1]), "sessions": rows}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def read_golden(path: Path) -> tuple[Ids, Answers]:
+def read_golden(path: Path) -> tuple[Request, Answers]:
     """What `write_golden` wrote."""
     found = json.loads(path.read_text(encoding="utf-8"))
     rows, width = found["sessions"], found["num_answers"]
@@ -107,7 +124,8 @@ def read_golden(path: Path) -> tuple[Ids, Answers]:
     def filled(key: str, blank: float, kind: Any) -> npt.NDArray[Any]:
         return np.array([row[key] + [blank] * (width - len(row[key])) for row in rows], dtype=kind)
 
-    request = np.array([row["item_ids"] for row in rows], dtype=np.int64)
+    inputs = [name for name in (INPUT, TIMES, EVENT_TYPES) if name in rows[0]]
+    request = {name: np.array([row[name] for row in rows], dtype=np.int64) for name in inputs}
     fallback = np.array([[row["fallback"]] for row in rows], dtype=np.bool_)
     ids, scores = filled("next_item_ids", NO_ITEM, np.int64), filled("scores", -np.inf, np.float32)
     return request, Answers(ids, scores, fallback)
@@ -129,6 +147,9 @@ class Graph:
         """Events of a session that the graph reads."""
         return int(self.session.get_inputs()[0].shape[1])
 
-    def ask(self, request: Ids) -> Answers:
-        parts = [request[begin : begin + MAX_BATCH] for begin in range(0, len(request), MAX_BATCH)]
-        return join([Answers(*self.session.run(list(OUTPUTS), {INPUT: part})) for part in parts])
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return tuple(one.name for one in self.session.get_inputs())
+
+    def ask(self, request: Request) -> Answers:
+        return join([Answers(*self.session.run(list(OUTPUTS), part)) for part in parts(request)])

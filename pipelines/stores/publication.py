@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipelines.errors import DataError, PipelineError, ServiceError
 from pipelines.stores import manifest, registry, repository
-from pipelines.stores.answers import Graph, differences, read_golden
+from pipelines.stores.answers import Graph, differences, read_golden, take
 from pipelines.stores.registry import Version
 from pipelines.stores.triton import Server
 
@@ -98,7 +98,7 @@ def _ask_golden(version: Version, server: Server) -> None:
     """The served version answers as it did at registration, and it is the one that clients get."""
     request, expected = read_golden(repository.home(version.model) / str(version.version) / repository.GOLDEN)
     answers, _ = server.ask(version.model, request, version.version)
-    _, seen = server.ask(version.model, request[:1])
+    _, seen = server.ask(version.model, take(request, slice(1)))
     wrong, apart = differences(expected, answers)
     if wrong.any():
         where = f"{int(wrong.sum())} of {len(wrong)} golden sessions, largest difference {apart:.2g}"

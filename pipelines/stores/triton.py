@@ -9,7 +9,7 @@ from http.client import HTTPException
 from typing import Any
 
 from pipelines.errors import ServiceError
-from pipelines.stores.answers import INPUT, MAX_BATCH, OUTPUTS, Answers, Ids, join
+from pipelines.stores.answers import OUTPUTS, Answers, Request, join, parts
 from pipelines.stores.settings import settings
 
 TIMEOUT_S = 30.0
@@ -55,26 +55,26 @@ class Server:
             index = self._client().get_model_repository_index(headers=_key())
         return sorted(int(one["version"]) for one in index if one["name"] == model and one.get("state") == "READY")
 
-    def length(self, model: str) -> int:
-        """Events of a session that the served model reads."""
+    def inputs(self, model: str) -> dict[str, int]:
+        """The inputs of the served model, and the events of a session that each of them holds."""
         with self._service(f"Triton does not serve {model}"):
             metadata = self._client().get_model_metadata(model)
-        return int(metadata["inputs"][0]["shape"][-1])
+        return {one["name"]: int(one["shape"][-1]) for one in metadata["inputs"]}
 
-    def ask(self, model: str, request: Ids, version: int | None = None) -> tuple[Answers, int]:
+    def ask(self, model: str, request: Request, version: int | None = None) -> tuple[Answers, int]:
         """Answers to any number of sessions, and the version that gave them."""
-        parts = [request[begin : begin + MAX_BATCH] for begin in range(0, len(request), MAX_BATCH)]
-        given = [self._infer(model, part, version) for part in parts]
+        given = [self._infer(model, part, version) for part in parts(request)]
         return join([answers for answers, _ in given]), given[-1][1]
 
-    def _infer(self, model: str, request: Ids, version: int | None) -> tuple[Answers, int]:
+    def _infer(self, model: str, request: Request, version: int | None) -> tuple[Answers, int]:
         import tritonclient.http as http
 
-        tensor = http.InferInput(INPUT, list(request.shape), "INT64")
-        tensor.set_data_from_numpy(request)
+        tensors = [http.InferInput(name, list(values.shape), "INT64") for name, values in request.items()]
+        for tensor, values in zip(tensors, request.values(), strict=True):
+            tensor.set_data_from_numpy(values)
         wanted = [http.InferRequestedOutput(name) for name in OUTPUTS]
         with self._service(f"Triton does not answer for {model}"):
-            result = self._client().infer(model, [tensor], outputs=wanted, model_version=str(version or ""))
+            result = self._client().infer(model, tensors, outputs=wanted, model_version=str(version or ""))
         return Answers(*(result.as_numpy(name) for name in OUTPUTS)), int(result.get_response()["model_version"])
 
     def _client(self) -> Any:

@@ -95,7 +95,7 @@ def test_your_own_names_zone_pattern_and_text_ids(raw: Raw, ingest: Ingest, writ
     (event,) = written().to_dicts()
     assert (event["user_id"], event["item_key"], event["price"], event["event_type"]) == ("anna", "A-1", 1.5, "view")
     assert event["timestamp"] == datetime(2019, 10, 1, 8, 0, tzinfo=UTC)  # Berlin is at +02:00 in October
-    assert event["item_id"] == typed.item_hash("A-1") == 2664720230924758956  # b2sum -l 64, without its last bit
+    assert event["item_id"] == typed.text_hash("A-1") == 2664720230924758956  # b2sum -l 64, without its last bit
     assert any("Europe/Berlin" in note for note in report.notes)
 
 
@@ -115,7 +115,7 @@ def test_epochs(raw: Raw, ingest: Ingest, written: Written, time_format: str, te
 
 
 def test_two_texts_with_one_hash_are_an_error(raw: Raw, ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.events.typed.item_hash", lambda key: 7)
+    monkeypatch.setattr("pipelines.events.typed.text_hash", lambda key: 7)
     raw("a.csv", "session_id,item_id,event_type,timestamp\ns,x,view,2019-10-01T00:00:00Z\ns,y,view,2019-10-01T00:00:00Z\n")
     with pytest.raises(DataError, match=r"same hash[\s\S]*'x' and 'y'"):
         ingest("mapped", mapped__item_ids="text")

@@ -22,7 +22,7 @@ from pipelines.register.params import RegisterParams
 from pipelines.serve.client import Client
 from pipelines.stage import Report
 from pipelines.stores import publication, registry, repository
-from pipelines.stores.answers import Graph, differences, pad
+from pipelines.stores.answers import INPUT, Graph, differences, pad
 from pipelines.stores.settings import Settings, settings
 from pipelines.stores.triton import Server
 from tests.pipelines import run_folder
@@ -102,7 +102,7 @@ def test_the_whole_way_there_and_back(tmp_path: Path, monkeypatch: pytest.Monkey
     assert aliases() == {"champion": one, "previous": None, "challenger": one}
     assert registry.get(one).tags["review.by"] == "ann"
 
-    expected = Graph(Path("data/register/package/model.onnx")).ask(pad(SESSION, run_folder.LENGTH))
+    expected = Graph(Path("data/register/package/model.onnx")).ask({INPUT: pad(SESSION, run_folder.LENGTH)})
     answers = Client().recommend(SESSION, k=5)
     assert [answer.items for answer in answers] == expected.ids[:, :5].tolist()
     assert [answer.version for answer in answers] == [one, one]
@@ -331,7 +331,7 @@ def test_killed_after_a_step_the_next_promotion_repairs(
 def test_answers_never_stop_while_versions_are_swapped(ready: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Four clients ask all the while: no request fails, every answer is that of one of the two versions."""
     champion, challenger = ready
-    request = pad(SESSION, run_folder.LENGTH)
+    request = {INPUT: pad(SESSION, run_folder.LENGTH)}
     truth = {number: Graph(artifact(number, "model.onnx")).ask(request) for number in ready}
     stop, failures, seen = threading.Event(), [], set()
 

@@ -17,7 +17,7 @@ from models.core.batch import SessionBatch
 from models.core.config import Config
 from pipelines.errors import DataError
 from pipelines.register import export
-from pipelines.stores.answers import NO_ITEM, Answers, Graph, differences
+from pipelines.stores.answers import INPUT, NO_ITEM, Answers, Graph, differences
 
 LENGTH, NUM_ITEMS, K = 8, 40, 10
 ROOT = Path(__file__).resolve().parents[3]
@@ -48,7 +48,7 @@ class FirstItem(SessionModel):
 
 def echo(vocabulary: pl.DataFrame, folder: Path, num_answers: int = K) -> Graph:
     features = Features(num_items=len(vocabulary), max_session_length=LENGTH)
-    export.export(export.served(FirstItem(Config(), features), vocabulary, num_answers), folder / "model.onnx")
+    export.export(export.served(FirstItem(Config(), features), vocabulary, num_answers, {}), folder / "model.onnx")
     return Graph(folder / "model.onnx")
 
 
@@ -62,14 +62,14 @@ def ids(vocabulary: pl.DataFrame) -> list[int]:
     return vocabulary.sort("index")["item_id"].to_list()
 
 
-def row(*values: int) -> np.ndarray:
-    return np.array([values], dtype=np.int64)
+def row(*values: int) -> dict[str, np.ndarray]:
+    return {INPUT: np.array([values], dtype=np.int64)}
 
 
 @pytest.mark.parametrize("name", registry.names())
 def test_file_and_torch_agree(name: str, vocabulary: pl.DataFrame, walks: torch.Tensor, tmp_path: Path) -> None:
     """Every model, 200 sessions, batches of 64, 1 and 3."""
-    served = export.served(made(name, walks), vocabulary, K)
+    served = export.served(made(name, walks), vocabulary, K, {})
     export.export(served, tmp_path / "model.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     request = served.raw_ids[walks].numpy()
@@ -80,7 +80,7 @@ def test_file_and_torch_agree(name: str, vocabulary: pl.DataFrame, walks: torch.
     graph = Graph(tmp_path / "model.onnx")
     for rows in (slice(None), slice(0, 1), slice(5, 8)):
         wrong, apart = differences(
-            Answers(expected.ids[rows], expected.scores[rows], expected.fallback[rows]), graph.ask(request[rows])
+            Answers(expected.ids[rows], expected.scores[rows], expected.fallback[rows]), graph.ask({INPUT: request[rows]})
         )
         assert not wrong.any()
         assert apart < 1e-4
@@ -131,7 +131,7 @@ def test_a_session_of_strangers_gets_the_popular_items_and_says_so(graph: Graph,
 
 
 def test_the_fallback_of_one_session_is_not_that_of_its_neighbour(graph: Graph, ids: list[int]) -> None:
-    answers = graph.ask(np.concatenate([row(*[NO_ITEM] * 8), row(ids[5], *[NO_ITEM] * 7)]))
+    answers = graph.ask({INPUT: np.concatenate([row(*[NO_ITEM] * 8)[INPUT], row(ids[5], *[NO_ITEM] * 7)[INPUT]])})
     assert answers.fallback[:, 0].tolist() == [True, False]
     assert answers.ids[1, 0] == ids[5]
 
@@ -152,10 +152,10 @@ def test_a_vocabulary_of_one_item(vocabulary: pl.DataFrame, tmp_path: Path) -> N
 
 def test_a_vocabulary_of_another_training_is_refused(vocabulary: pl.DataFrame, walks: torch.Tensor) -> None:
     with pytest.raises(DataError, match="knows 40 items, the vocabulary has 39"):
-        export.served(made("popularity", walks), vocabulary.head(39), K)
+        export.served(made("popularity", walks), vocabulary.head(39), K, {})
 
 
 def test_the_padding_id_is_no_item(vocabulary: pl.DataFrame, walks: torch.Tensor) -> None:
     bad = vocabulary.with_columns(pl.when(pl.col("index") == 3).then(NO_ITEM).otherwise("item_id").alias("item_id"))
     with pytest.raises(DataError, match="an item has the id -1"):
-        export.served(made("popularity", walks), bad, K)
+        export.served(made("popularity", walks), bad, K, {})

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.stores.answers import NO_ITEM, Answers, differences, pad, read_golden, write_golden
+from pipelines.stores.answers import NO_ITEM, Answers, Ids, differences, pad, read_golden, write_golden
 
 
 def answer(ids: list[int], scores: list[float], fallback: bool = False) -> Answers:
@@ -52,9 +52,10 @@ def test_padding_keeps_the_most_recent_events() -> None:
     assert pad([[1, 2, 3, 4], [], [5]], 3).tolist() == [[2, 3, 4], [-1, -1, -1], [5, -1, -1]]
 
 
-def test_golden_sessions_come_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [{}, {"timestamps": pad([[7], [8]], 3, 0), "event_types": pad([[5], [6]], 3, 0)}])
+def test_golden_sessions_come_back(tmp_path: Path, more: dict[str, Ids]) -> None:
     request, expected = (
-        pad([[1], [2]], 3),
+        {"item_ids": pad([[1], [2]], 3), **more},
         Answers(
             np.array([[7, NO_ITEM], [8, 9]]),
             np.array([[0.1, -np.inf], [0.2, 0.1]], dtype=np.float32),
@@ -63,6 +64,8 @@ def test_golden_sessions_come_back(tmp_path: Path) -> None:
     )
     write_golden(tmp_path / "golden.json", request, expected)
     again, found = read_golden(tmp_path / "golden.json")
-    np.testing.assert_array_equal(again, request)
+    assert list(again) == list(request)
+    for name, values in request.items():
+        np.testing.assert_array_equal(again[name], values)
     for name in ("ids", "scores", "fallback"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))

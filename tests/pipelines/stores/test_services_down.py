@@ -52,7 +52,7 @@ def test_mlflow_down(call: Callable[[Path], object], tmp_path: Path) -> None:
     [
         lambda: Server().check(),
         lambda: Server().load("shop"),
-        lambda: Server().ask("shop", np.ones((1, 3), dtype=np.int64)),
+        lambda: Server().ask("shop", {"item_ids": np.ones((1, 3), dtype=np.int64)}),
         lambda: Client().recommend([[1]]),
     ],
     ids=["check", "load", "ask", "recommend"],
@@ -67,7 +67,7 @@ def test_triton_down(call: Callable[[], object]) -> None:
 
 
 def test_a_rehearsal_without_triton_measures_nothing_and_says_why(tmp_path: Path) -> None:
-    found = rehearse(tmp_path, np.ones((1, 3), dtype=np.int64), 20)
+    found = rehearse(tmp_path, {"item_ids": np.ones((1, 3), dtype=np.int64)}, 20)
     assert (found.p50_ms, found.p95_ms, found.parity_wrong) == (None, None, None)
     assert found.why
     assert "Triton does not answer" in found.why
