@@ -5,7 +5,8 @@ Source   Hidasi et al., ICLR 2016, https://arxiv.org/abs/1511.06939; Hidasi and 
          and output), after the authors' code in PyTorch.
 Differs  Right-padded batches of whole sessions instead of session-parallel ones. Always one table for input and output (the
          authors' constrained embedding), as wide as the state. Items without events can be drawn as negatives; with logq
-         nothing is taken from the target's own score; a state's own item is never among its negatives.
+         nothing is taken from the target's own score; a state's own item is never among its negatives. Dropout blanks what a
+         layer hands up, not what it remembers (the authors' code does both).
 Shapes   B sessions, L events, D hidden size.
 """
 
@@ -30,7 +31,7 @@ class GRU4RecConfig(RepeatsConfig):
     layers: Annotated[PositiveInt, Le(8)]
     """GRU layers on top of each other."""
     hidden_dropout: Annotated[float, Ge(0), Lt(1), config.Search(0.0, 0.6)]
-    """Share 0..1 of the state's numbers that training blanks."""
+    """Share 0..1 of the numbers of each layer's states that training blanks on their way up."""
 
 
 class GRU4Rec(RepeatsModel):
@@ -39,7 +40,8 @@ class GRU4Rec(RepeatsModel):
     def __init__(self, config: GRU4RecConfig, features: Features) -> None:
         super().__init__(config, features)
         size = config.hidden_size
-        self.gru = nn.GRU(size, size, config.layers, batch_first=True)
+        between = config.hidden_dropout if config.layers > 1 else 0.0
+        self.gru = nn.GRU(size, size, config.layers, batch_first=True, dropout=between)
         self.dropout = nn.Dropout(config.hidden_dropout)
 
     def states(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
