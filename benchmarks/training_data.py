@@ -9,7 +9,7 @@ training never saw are left out, as GRU4Rec's code does, and so are sessions of 
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -39,16 +39,21 @@ def yoochoose() -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 SETS = {"clicks": clicks, "yoochoose": yoochoose}
+RECIPES = {"clicks": "yoochoose_clicks", "yoochoose": "yoochoose_srgnn"}
+"""benchmarks/recipes/<name>.yaml"""
 
 
-def write(name: str, folder: Path, events: int | None) -> None:
-    """train.tsv, test.tsv, etl/ and sizes.json. `events`: only so many of the newest training events, and a tenth of the test's.
+def write(name: str, folder: Path, events: int | None = None, longest: int | None = None) -> dict[str, int]:
+    """train.tsv, test.tsv and etl/; returns their sizes.
 
-    Without validation sessions `fit` would not run; the benchmark drives the trainer's steps itself.
+    events   only so many of the newest training events
+    longest  only the last events of each session; all, if None
     """
     train, test = (_whole(frame) for frame in SETS[name]())
+    if longest is not None:
+        train, test = (frame.group_by("session", maintain_order=True).tail(longest) for frame in (train, test))
     if events is not None:
-        train, test = _whole(_newest(train, events)), _whole(test.head(max(100, events // 10)))
+        train = _whole(_newest(train, events))
     known = train["item_id"].unique(maintain_order=True)
     test = _whole(test.filter(pl.col("item_id").is_in(known.implode())))
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,16 +61,16 @@ def write(name: str, folder: Path, events: int | None) -> None:
         frame.select(SessionId="session", ItemId="item_id", Time="time").write_csv(folder / f"{part}.tsv", separator="\t")
     labelled = [frame.with_columns(split=pl.lit(part, pl.Int8)) for frame, part in ((train, TRAIN), (test, TEST))]
     both = pl.concat(labelled).with_columns(time=(pl.col("time") * SECOND_US).cast(pl.Int64))
-    longest = int(both.group_by("split", "session").len()["len"].to_numpy().max())
-    quality_sets.write(folder / "etl", both, known, longest)
-    sizes = {
+    most = int(both.group_by("split", "session").len()["len"].to_numpy().max())
+    shutil.rmtree(folder / "etl", ignore_errors=True)
+    quality_sets.write(folder / "etl", both, known, most)
+    return {
         "events": train.height,
         "sessions": train["session"].n_unique(),
         "items": len(known),
         "predictions": test.height - test["session"].n_unique(),
-        "longest": longest,
+        "longest": most,
     }
-    (folder / "sizes.json").write_text(json.dumps(sizes))
 
 
 def _read(path: Path) -> pl.DataFrame:

@@ -3,16 +3,18 @@
 `fit` tells nobody when an epoch ends, but it prints; its `print` is taken over, in its module, to stop the watch, evaluate and go
 on. Evaluation draws no random number, so the training is the one of an untouched run.
 
-job   code (checkout), train, test (its TSV files), settings (its parameters), device, evaluate ("each", "last", "never"),
-      weights (npz to write, or null)
+job   code (checkout), train, test (its TSV files), paramfile (of the checkout) and what differs from it (settings), device,
+      evaluate ("each", "last", "never"), weights (npz to write, or null)
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
+from pathlib import Path
 
-job = json.loads(open(sys.argv[1]).read())
+job = json.loads(Path(sys.argv[1]).read_text())
 sys.path.insert(0, job["code"])
 
 import clock  # noqa: E402
@@ -30,6 +32,15 @@ CUDA = job["device"].startswith("cuda")
 def read(path):
     """As run.py of the code reads it."""
     return pd.read_csv(path, sep="\t", usecols=COLUMNS, dtype={"SessionId": "int32", "ItemId": "str"})
+
+
+def parameters():
+    """As run.py reads a parameter file."""
+    place = Path(job["code"]) / "paramfiles" / job["paramfile"]
+    spec = importlib.util.spec_from_file_location("paramfile", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return {**module.gru4rec_params, **job["settings"]}
 
 
 def synchronize():
@@ -82,7 +93,7 @@ def said(*words):
 train, test = read(job["train"]), read(job["test"])
 gru = gru4rec_pytorch.GRU4Rec(device=torch.device(job["device"]))
 gru4rec_pytorch.print = lambda *words: sys.stderr.write(" ".join(map(str, words)) + "\n")
-gru.set_params(**job["settings"])
+gru.set_params(**parameters())
 gru4rec_pytorch.print = said
 torch.manual_seed(job.get("seed", 0))
 epoch = 0

@@ -1,7 +1,7 @@
 """nextclick's trainer and evaluation: the stage's own steps over all training sessions, ranks by `evaluate` after an epoch.
 
 job   etl (folder), model, zoo and train (what differs from params.yaml), params (that file), device, evaluate ("each", "last",
-      "never"), weights (of GRU4Rec's official code, npz: nothing is trained, they are measured here), time_ranking (repeats)
+      "never"), weights (of GRU4Rec's official code, npz: nothing is trained, they are measured here; or null)
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import clock
 import numpy as np
 import polars as pl
 import torch
+from counted import Counted, sizes
 
 from models.core import registry
 from models.core.base import SessionModel
@@ -24,7 +25,6 @@ from pipelines.split import TEST, TRAIN
 from pipelines.stores import sessions
 from pipelines.train.params import TrainParams
 from pipelines.train.progress import Progress
-from pipelines.train.steps import Stepper
 
 clock.imports_done()
 
@@ -82,11 +82,11 @@ def main() -> None:
     torch.manual_seed(train.seed)
     model = kind(config, data.features).to(device)
     model.know(data.counts())
-    if job.get("weights"):
+    if job["weights"]:
         official_weights(model, job["weights"], Path(job["etl"]) / "vocabulary.parquet")
         clock.say("epoch", {"epoch": 0, **measure(model, data)})
         return
-    stepper = Stepper(model, data, data.of(TRAIN, at_least=2), train)
+    stepper = Counted(model, data, data.of(TRAIN, at_least=2), train)
     watch = clock.Watch()
     for epoch in range(1, train.max_epochs + 1):
         loss = stepper.epoch(epoch, Progress(f"epoch {epoch}", stepper.events))
@@ -98,15 +98,12 @@ def main() -> None:
                 quality = measure(model, data)
         clock.say("epoch", {"epoch": epoch, "loss": loss, **seconds, **quality})
         watch.start()
-    again = [measure(model, data)["test_wall_s"] for _ in range(job.get("time_ranking", 0))]
     done = {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "bfloat16": stepper.bfloat16,
         "padding_share": 1 - stepper.events * train.max_epochs / stepper.places,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "events_per_epoch": stepper.events,
-        "ranking_s": min(again, default=None),
+        "sizes": sizes(model, stepper, train.max_epochs),
         "peak_rss_mib": clock.peak_rss_mib(),
         "peak_gpu_mib": torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None,
     }
