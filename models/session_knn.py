@@ -118,6 +118,11 @@ class SessionKNN(CountingModel):
     def columns(cls, config: SessionKNNConfig) -> tuple[str, ...]:  # type: ignore[override]
         return (TIME,) if config.method == "vstan" and config.lambda_snh_days else ()
 
+    @classmethod
+    def columns_to_score(cls, config: SessionKNNConfig) -> tuple[str, ...]:  # type: ignore[override]
+        """None: a neighbour's age counts from the newest training session."""
+        return ()
+
     def numbers_per_row(self) -> int:
         sampled, votes = self.config.sample_size, self.config.neighbours * len(self.items_of_sessions)
         return 3 * (self.features.num_items + 1) + 8 * sampled + 8 * votes // max(len(self.session_starts) - 1, 1)
@@ -184,7 +189,9 @@ class SessionKNN(CountingModel):
         return no_votes_BV.flatten().scatter_add_(0, cell_Q, vote_Q).reshape(rows, size)
 
     def nearest(self, batch: SessionBatch) -> Nearest:
-        """The most similar of the sampled sessions, in no order; of equal ones the newer."""
+        """The most similar of the sampled sessions, nearest first: votes are added in one order on every machine. Of equal
+        ones the newer is nearer.
+        """
         sessions = self.session_starts.shape[0] - 1
         places = self.places_of_items if self._by_distance() else None
         index = SessionsOfItems(self.item_starts, self.sessions_of_items, places, sessions)
@@ -193,7 +200,7 @@ class SessionKNN(CountingModel):
         found = sample(index, batch.items, last_BL, self._weights(batch) * last_BL, most)
         similarity_BC, one_B1 = self._similarity(found, batch)
         newer_first_C = torch.arange(most - 1, -1, -1, device=similarity_BC.device)
-        key_BK, at_BK = (similarity_BC * most + newer_first_C).topk(min(self.config.neighbours, most), 1, sorted=False)
+        key_BK, at_BK = (similarity_BC * most + newer_first_C).topk(min(self.config.neighbours, most), 1)
         steps_BK = batch.lengths[:, None] - found.latest.gather(1, at_BK)
         similarity_BK = (key_BK // most / one_B1).float()
         place_BK = None if found.place is None else found.place.gather(1, at_BK)

@@ -24,6 +24,11 @@ def sessions(items: np.ndarray, times: np.ndarray, offsets: np.ndarray) -> Sessi
     return SessionBatch(torch.from_numpy(items[place] * happened), torch.from_numpy(lengths), columns)
 
 
+def cut(batch: SessionBatch) -> SessionBatch:
+    """As wide as its longest session, as `data.batch` has it."""
+    return SessionBatch(batch.items[:, : int(batch.lengths.max())].contiguous(), batch.lengths)
+
+
 @torch.inference_mode()
 def main() -> None:
     data, settings = np.load(sys.argv[1]), json.loads(sys.argv[2])
@@ -37,12 +42,13 @@ def main() -> None:
     fit_s = time.perf_counter() - begin
     rows = metrics.rows_at_once(model.numbers_per_row(), torch.device("cpu"))
     prefixes, targets = SessionBatch(test.items, test.lengths).prefixes(), test.targets()
-    model.scores(next(prefixes.split(rows)))  # what is set up once
+    model.scores(cut(next(prefixes.split(rows))))  # what is set up once
     wall_s = cpu_s = 0.0
     ranks = []
     for part, answers in zip(prefixes.split(rows), targets.split(rows), strict=True):
+        asked = cut(part)
         cpu, wall = time.process_time(), time.perf_counter()
-        scores = model.scores(part)
+        scores = model.scores(asked)
         wall_s, cpu_s = wall_s + time.perf_counter() - wall, cpu_s + time.process_time() - cpu
         ranks.append(metrics.ranks(scores, answers))
     found = metrics.summary(torch.cat(ranks))
