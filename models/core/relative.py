@@ -44,7 +44,7 @@ class RelativeLayer(nn.Module):
 
     def _attention(self, asking: Tensor, events: Tensor, sees_BLL: Tensor) -> Tensor:
         queries_BLD, events_BLD = self.queries(asking), multiplied(events)
-        away_TD = self.distances(waves(events.shape[1], events.shape[2], events.device))
+        away_TD = self.distances(waves(events.shape[1], events.shape[2], events.device).to(self.distances.weight.dtype))
         content_BHLE, place_BHLE, keys_BHLE, values_BHLE = (
             self._by_head(part)
             for part in (
