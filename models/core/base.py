@@ -43,8 +43,13 @@ class SessionModel(nn.Module):
 
     @classmethod
     def columns(cls, config: BaseConfig) -> tuple[str, ...]:
-        """Event columns that a batch must hold beside the item."""
+        """Event columns that a batch must hold beside the item when the model learns."""
         return ()
+
+    @classmethod
+    def columns_to_score(cls, config: BaseConfig) -> tuple[str, ...]:
+        """Those of them that `scores` reads: what the served model is asked with."""
+        return cls.columns(config)
 
     def know(self, counts: Int[Tensor, "V"]) -> None:
         """Training events of each item, told before training begins; for models that draw negatives by popularity."""

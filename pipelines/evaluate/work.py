@@ -39,7 +39,7 @@ def work(evaluate: EvaluateParams, name: str) -> Report:
         return Report(notes=["no champion yet: nothing to compare with"], result={"model": name, "absent": True})
     model = weights.load(source)
     device = choose_device(evaluate)
-    columns = model.columns(model.config)
+    columns = model.columns_to_score(model.config)
     data = sessions.load(device, dict.fromkeys((*columns, TIME)), known=weights.read_card(source).columns)
     if model.features.num_items > data.features.num_items:
         what = f"the model knows {model.features.num_items:,} items, the data only {data.features.num_items:,}"

@@ -33,14 +33,16 @@ def work(register: RegisterParams) -> Report:
     print(f"{name} is the best of {len(valid)} on the validation sessions: MRR@20 {valid[name]:.4f}", flush=True)
     run_id = str(sessions.read_json(TRAIN / name / "run.json")["mlflow_run_id"])
     vocabulary = pl.read_parquet(ETL / "vocabulary.parquet")
-    meanings = weights.read_card(TRAIN / name).columns
+    model = weights.load(TRAIN / name)
+    learned = weights.read_card(TRAIN / name).columns
+    meanings = {column: learned[column] for column in model.columns_to_score(model.config)}
     data = sessions.load(torch.device("cpu"), columns.inputs_from(meanings))
     request = sample.requests(data, vocabulary, register.check_sessions, meanings)
 
     shutil.rmtree(REGISTER, ignore_errors=True)
     PACKAGE.mkdir(parents=True)
     items = pl.read_parquet(ETL / "items.parquet") if columns.of_items(meanings) else None
-    served = export.served(weights.load(TRAIN / name), vocabulary, register.num_answers, meanings, items)
+    served = export.served(model, vocabulary, register.num_answers, meanings, items)
     export.export(served, PACKAGE / "model.onnx")
     graph = Graph(PACKAGE / "model.onnx")
     apart = compare(served, graph, request)
