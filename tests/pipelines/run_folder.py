@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,25 +20,31 @@ from models.core.batch import SessionBatch
 from pipelines import metrics
 from pipelines.stores import weights
 from pipelines.stores.settings import settings
+from tests.pipelines.conftest import add_column
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_ITEMS, LENGTH, SESSIONS = 40, 8, 200
 MODELS = ("gru4rec", "session_popularity", "session_knn")
+COLUMNS = ("category", "event_type", "price", "hour_sin")
 SMALL: dict[str, dict[str, Any]] = {"gru4rec": {"hidden_size": 16}}
 
 
-def make(folder: Path, seed: int = 1, better: float = 0.5) -> None:
-    """Write params.yaml and data/. seed: of weights and ranks; better: 0..1, how good the ranks of gru4rec are."""
+def make(folder: Path, seed: int = 1, better: float = 0.5, columns: Sequence[str] = ()) -> None:
+    """Write params.yaml and data/.
+
+    seed: of weights and ranks; better: 0..1, how good the ranks of gru4rec are; columns: what it reads, of COLUMNS
+    """
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["models"] = list(MODELS)
     params["register"] |= {"check_sessions": 30, "rehearsal_requests": 30, "num_answers": 10, "candidates": None}
     params["gate"] |= {"max_p95_ms": 500.0}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
     walks = sessions()
     etl(folder / "data" / "etl", walks)
+    params["zoo"]["gru4rec"]["columns"] = list(columns)
     chance = np.random.default_rng(seed)
     quality = {"gru4rec": better, "session_popularity": 0.2, "session_knn": 0.4}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
     for name in MODELS:
         train(folder / "data" / "train" / name, name, walks, params["zoo"][name], seed, quality[name])
         evaluate(folder / "data" / "evaluate" / name, chance, quality[name])
@@ -61,7 +68,9 @@ def etl(folder: Path, walks: torch.Tensor) -> None:
     np.save(folder / "columns" / "item_id.npy", walks[walks > 0].numpy())
     np.save(folder / "offsets.npy", np.concatenate([[0], lengths.cumsum()]))
     np.save(folder / "split.npy", np.repeat([0, 1, 2], [140, 20, 40]).astype(np.int8))
-    schema = {"num_items": NUM_ITEMS, "max_session_length": LENGTH, "columns": {}}
+    times = np.arange(len(walks[walks > 0])) * 61_000_000 + 1_793_000_000_000_000
+    np.save(folder / "columns" / "timestamp.npy", times)
+    schema = {"num_items": NUM_ITEMS, "max_session_length": LENGTH, "columns": {"timestamp": {"role": "time"}}}
     (folder / "schema.json").write_text(json.dumps(schema))
     (folder / "summary.json").write_text(json.dumps({"sessions": {"train": 140, "valid": 20, "test": 40}}))
     begin = datetime(2026, 11, 1, tzinfo=UTC)
@@ -71,16 +80,27 @@ def etl(folder: Path, walks: torch.Tensor) -> None:
     keys = [f"item-{number}" for number in index]
     rows = {"item_id": index * 7 - 20, "item_key": keys, "index": index, "first_seen": [begin] * NUM_ITEMS, "count": index[::-1]}
     pl.DataFrame(rows).write_parquet(folder / "vocabulary.parquet")
+    events = walks[walks > 0].numpy()
+    items = {"index": index, "category": [f"c{n % 3}" for n in index], "brand": [None] * NUM_ITEMS, "price": index + 0.5}
+    pl.DataFrame(items, schema_overrides={"brand": pl.String}).write_parquet(folder / "items.parquet")
+    add_column(folder, "category", (events % 3 + 4).tolist(), ["c0", "c1", "c2"])
+    add_column(folder, "event_type", (np.arange(len(events)) % 2 + 4).tolist(), ["view", "cart"])
+    add_column(folder, "price", ((np.log1p(events + 0.5) - 3) / 2).tolist(), mean=3.0, std=2.0)
+    day = times / 86_400_000_000
+    add_column(folder, "hour_sin", np.sin(2 * np.pi * (day % 1)).tolist())
 
 
 def train(folder: Path, name: str, walks: torch.Tensor, values: dict[str, Any], seed: int, valid: float) -> None:
     torch.manual_seed(seed)
     kind = registry.find(name)
     config = kind.Config.model_validate({**values, **SMALL.get(name, {})})
-    model = kind(config, Features(num_items=NUM_ITEMS, max_session_length=LENGTH)).eval()
+    sizes = {"category": 7, "event_type": 6}
+    known = {column: sizes[column] for column in kind.columns(config) if column in sizes}
+    features = Features(num_items=NUM_ITEMS, max_session_length=LENGTH, cardinalities=known)
+    model = kind(config, features).eval()
     if isinstance(model, CountingModel):
         model.fit(SessionBatch(walks, (walks > 0).sum(1)))
-    weights.save(name, model, folder)
+    weights.save(name, model, folder, folder.parents[1] / "etl")
     rows = "".join(f"{epoch},{3 - epoch / 10},{epoch / 10},{epoch / 5},1000.0\n" for epoch in range(1, 4))
     (folder / "history.csv").write_text(f"epoch,train_loss,valid_mrr_at_20,valid_recall_at_20,events_per_s\n{rows}")
     (folder / "metrics.json").write_text(json.dumps({"valid_mrr_at_20": valid, "valid_recall_at_20": valid}))
