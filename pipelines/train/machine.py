@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import nn
 
-from models.core.base import SessionModel
-from models.core.batch import SessionBatch
 from pipelines.errors import ParamsError
 from pipelines.train.params import TrainParams
 
@@ -38,22 +36,34 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     return bool(there.get("avx512_bf16") or there.get("amx_bf16"))
 
 
-def compiled(model: SessionModel) -> Callable[[SessionBatch], Tensor]:
-    """The model's loss through torch.compile, once for all shapes of batches. ParamsError if there is no compiler."""
-    fast = torch.compile(model.loss, dynamic=True)
+def compile_blocks(model: nn.Module) -> int:
+    """torch.compile, in place, of the blocks a model stacks; their number.
 
-    def loss(batch: SessionBatch) -> Tensor:
-        try:
-            return fast(batch)
-        except torch._dynamo.exc.TorchDynamoException as error:
-            why = " ".join(str(error).split())[:300]
-            raise ParamsError(
-                f"the loss of {type(model).__name__} could not be compiled",
-                f"train.compile = true: {why}",
-                "set train.compile: false, or install a compiler (CPU: g++; CUDA: triton)",
-            ) from None
+    The losses are written by hand in chunks, an RNN is a kernel of its own: compiled too, they took a minute for each new
+    shape on a CPU and were no faster after it.
+    """
+    stacked = [block for stack in model.modules() if isinstance(stack, nn.ModuleList) for block in stack]
+    blocks = [block for block in stacked if any(True for _ in block.children()) and not _has_rnn(block)]
+    for block in blocks:
+        block.compile(dynamic=True)
+    return len(blocks)
 
-    return loss
+
+def _has_rnn(block: nn.Module) -> bool:
+    return any(isinstance(module, nn.RNNBase) for module in block.modules())
+
+
+@contextmanager
+def compiler_explained() -> Iterator[None]:
+    """No compiler, or one that fails, names the setting to change."""
+    try:
+        yield
+    except torch._dynamo.exc.TorchDynamoException as error:
+        raise ParamsError(
+            "the model's blocks could not be compiled",
+            f"train.compile = true: {' '.join(str(error).split())[:300]}",
+            "set train.compile: false, or install a compiler (CPU: g++; CUDA: triton)",
+        ) from None
 
 
 @contextmanager

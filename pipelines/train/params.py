@@ -18,7 +18,7 @@ class TrainParams(Config):
     precision: Literal["auto", "float32", "bfloat16"]
     """Numbers of training's matrix products. auto: bfloat16 where the device has units for it. Weights are always float32."""
     compile: bool
-    """Whether torch.compile makes one program of the model's loss; costs a minute at the start, needs a compiler."""
+    """Whether torch.compile makes programs of a transformer's blocks; costs a minute at the start, needs a compiler."""
     seed: Annotated[int, Ge(0), Lt(2**32)]
     """Same seed, same data, same machine: same result."""
     batch_events: Annotated[PositiveInt, Le(2**22), Search(128, 8192, log=True)]

@@ -17,7 +17,7 @@ from pipelines.train.average import Average
 from pipelines.train.batches import Part, plan
 from pipelines.train.checkpoint import State, under
 from pipelines.train.distributed import ALONE, Processes
-from pipelines.train.machine import compiled, memory_explained, multiplies_bfloat16
+from pipelines.train.machine import compile_blocks, compiler_explained, memory_explained, multiplies_bfloat16
 from pipelines.train.optimizer import Steps
 from pipelines.train.params import TrainParams
 from pipelines.train.progress import Progress
@@ -46,7 +46,7 @@ class Stepper:
         self.numbers, self.lengths = sessions.cpu().numpy(), data.lengths[sessions].cpu().numpy()
         self.events, self.places, self.seen = int(self.lengths.sum()), 0, 0
         self.steps, self.average = Steps(model, train), Average(model, train.average_decay)
-        self.loss = compiled(model) if train.compile else model.loss
+        self.compiled = compile_blocks(model) if train.compile else 0
         self.generator = torch.Generator().manual_seed(train.seed)
         if not group.first:
             torch.manual_seed(train.seed + group.rank)  # or all would drop the same places of different sessions
@@ -57,7 +57,7 @@ class Stepper:
         """One pass; its mean loss. DivergedError if a loss is no number, ParamsError if memory does not suffice."""
         self.model.train()
         losses: list[Tensor] = []
-        with memory_explained(self.train):
+        with memory_explained(self.train), compiler_explained():
             for part, batch in self.batches():
                 losses.append(self.step(batch, part))
                 if progress.add(part.events):
@@ -83,7 +83,7 @@ class Stepper:
         loss = torch.zeros((), device=self.device)
         if len(batch):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                loss = self.loss(batch)
+                loss = self.model.loss(batch)
             if self.group.size > 1:
                 loss = loss * (part.share(self.group.rank, self.group.size).targets / part.targets)
             loss.backward()  # type: ignore[no-untyped-call]
