@@ -37,7 +37,7 @@ class AttentionConfig(SequenceConfig):
     hidden_dropout: Annotated[float, Ge(0), Lt(1), config.Search(0.0, 0.6)]
     """Share 0..1 of each layer's output that training blanks."""
     attention_dropout: Annotated[float, Ge(0), Lt(1), config.Search(0.0, 0.6)]
-    """Share 0..1 of the attention weights that training blanks. More than 0 is slow."""
+    """Share 0..1 of the attention weights that training blanks."""
 
     @model_validator(mode="after")
     def _heads_share_the_hidden_size(self) -> AttentionConfig:

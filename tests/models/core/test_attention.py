@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from models.core.attention import FORBIDDEN, attend, forbid
+from models.core.attention import FORBIDDEN, attend, by_products, forbid
 
 B, H, L, E = 2, 3, 4, 5
 BIASES = {"none": None, "by place": (1, H, L, L), "by key": (B, 1, 1, L), "each": (B, H, L, L)}
@@ -42,6 +42,22 @@ def test_attention_is_the_weighted_mean_in_value_and_gradients(shape: tuple[int,
     torch.testing.assert_close(found, expected)
     for one, other in zip(ours, plain, strict=True):
         torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_without_the_fused_kernel_it_is_the_same() -> None:
+    torch.manual_seed(0)
+    given = [torch.randn(B, H, L, E, dtype=torch.float64) for _ in range(3)]
+    bias = torch.randn(1, H, L, L, dtype=torch.float64)
+    torch.testing.assert_close(by_products(*given, bias, 0.0), by_hand(*given, bias, causal=False))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_in_bfloat16_it_is_nearly_the_same(causal: bool) -> None:
+    torch.manual_seed(0)
+    given = [torch.randn(B, H, L, E).bfloat16() for _ in range(3)]
+    bias = torch.randn(1, H, L, L)
+    expected = by_hand(*(tensor.double() for tensor in given), bias.double(), causal)
+    torch.testing.assert_close(attend(*given, bias, causal).double(), expected, rtol=0.05, atol=0.05)
 
 
 def test_who_sees_nothing_gets_a_number_all_the_same() -> None:
