@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from models.core import config
 from models.core.base import Features
 from models.core.batch import SessionBatch
+from models.core.dropout import Dropout
 from models.core.repeats import RepeatsConfig, RepeatsModel
 
 
@@ -42,7 +43,7 @@ class GRU4Rec(RepeatsModel):
         size = config.hidden_size
         between = config.hidden_dropout if config.layers > 1 else 0.0
         self.gru = nn.GRU(size, size, config.layers, batch_first=True, dropout=between)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
 
     def states(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
         """Right padding comes after the last event: no state that is used has seen it."""

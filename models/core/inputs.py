@@ -21,6 +21,7 @@ from torch.nn import functional
 from models.core import config
 from models.core.base import Features
 from models.core.batch import PADDING, SessionBatch
+from models.core.dropout import Dropout
 
 WIDEST = 2.0
 """The outer bins' centres: numbers of data/etl have standard deviation 1 or are sines and cosines."""
@@ -61,7 +62,7 @@ class EventInputs(nn.Module):
     def __init__(self, config: InputConfig, features: Features, table: nn.Embedding) -> None:
         super().__init__()
         self.config, self.table = config, [table]  # in a list: no submodule
-        self.dropout = nn.Dropout(config.embedding_dropout)
+        self.dropout = Dropout(config.embedding_dropout)
         self.numbers = tuple(name for name in config.columns if name not in features.cardinalities)
         if not config.columns:
             return
