@@ -132,6 +132,8 @@ def pack(
         "Data": f"sessions from {first} to {last} (UTC): {', '.join(f'{n:,} {part}' for part, n in summary['sessions'].items())}",
         "Items": f"{served.model.features.num_items:,}",
         "Parameters": f"{sum(value.numel() for value in served.model.state_dict().values()):,} numbers",
+        "Asked with": ", ".join(graph.inputs),
+        "Columns beside the item": ", ".join(served.columns.meanings) or "none",
         "Session": f"the {length} most recent events; {answers} answers",
         "Graph": f"equal to torch within {apart:.1g} on {len(request[INPUT]):,} test sessions",
     }
