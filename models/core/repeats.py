@@ -15,10 +15,12 @@ from annotated_types import Ge, Lt
 from jaxtyping import Float
 from pydantic import model_validator
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.core import config
 from models.core.base import Features
 from models.core.batch import SessionBatch
+from models.core.dropout import Dropout
 from models.core.sequence import SequenceConfig, SequenceModel
 
 LARGEST = 60.0
@@ -50,7 +52,7 @@ class Points(nn.Module):
 
     def __init__(self, size: int, num_places: int, dropout: float) -> None:
         super().__init__()
-        self.query, self.key, self.dropout = nn.Linear(size, size), nn.Linear(size, size), nn.Dropout(dropout)
+        self.query, self.key, self.dropout = nn.Linear(size, size), nn.Linear(size, size), Dropout(dropout)
         self.by_distance = nn.Parameter(torch.zeros(num_places))
         nn.init.normal_(self.query.weight, std=0.02)
         nn.init.zeros_(self.query.bias)
@@ -109,8 +111,7 @@ class RepeatsModel(SequenceModel):
             there_BTJ = (first_BJ & batch.mask())[:, None] & (place_L <= place_L[:, None])
             kind = exact(states_BLD)
             scores_BTJ = self.head.scores_of(states_BLD.to(kind), batch.items)
-            flat = self.head.scores_of(states_PD.to(kind)[:, None], targets_P[:, None]).flatten()
-            own_BT = scores_BTJ.new_zeros(batch.items.numel()).index_copy(0, before_P, flat).view(batch.items.shape)
+            own_BT = functional.pad(scores_BTJ.diagonal(1, 1, 2), (0, 1))  # of the item that comes next
             ours_BTJ = same_BTJ.roll(-1, 1) & there_BTJ  # first events of the item that comes next
             gain_BT = (gains_BTJ * ours_BTJ).sum(2)
             above_BTJ = scores_BTJ - (own_BT + gain_BT)[:, :, None]

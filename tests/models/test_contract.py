@@ -58,7 +58,7 @@ def test_a_saved_model_scores_the_same(name: str, train: Train, batch: Batch, tm
 def test_two_sessions_are_learned_by_heart(name: str, train: Train, batch: Batch) -> None:
     """A trained model knows what comes next; a counted one ranks it above what it has never seen."""
     learned = [[1, 2, 3, 4], [5, 3, 6, 1]]
-    model = train(name, learned, steps=100)
+    model = train(name, learned, steps=200)
     whole = batch(*learned)
     scores, targets = model.scores_everywhere(whole), whole.targets()
     if isinstance(model, CountingModel):
