@@ -104,6 +104,7 @@ def draw(kind: Any, chance: np.random.Generator) -> Values:
     """One value of each setting that has a range; whole numbers stay whole."""
     drawn = {}
     for name, field in kind.model_json_schema()["properties"].items():
+        field = next((one for one in field.get("anyOf", [field]) if "x-search" in one), field)
         if "x-search" in field:
             low, high, log = (field["x-search"][key] for key in ("low", "high", "log"))
             value = float(np.exp(chance.uniform(np.log(low), np.log(high))) if log else chance.uniform(low, high))

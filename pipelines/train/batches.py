@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+STEPS_PER_EPOCH = 300
+"""What `by_size` aims at."""
 POOL = 64
 """Batches that are sorted by length together: the larger, the less padding and the less chance."""
 
@@ -49,6 +51,11 @@ class Part:
     def share(self, rank: int, size: int) -> Part:
         """Of one of several processes: sessions of all lengths."""
         return Part(self.sessions[rank::size], self.lengths[rank::size])
+
+
+def by_size(events: int) -> int:
+    """Events of a batch for so many training events: small data need many small steps, large data few wide ones."""
+    return min(max(round(events / STEPS_PER_EPOCH), 256), 4096)
 
 
 def plan(sessions: Numbers, lengths: Numbers, batch_events: int, generator: torch.Generator) -> list[Part]:

@@ -67,7 +67,7 @@ def compiler_explained() -> Iterator[None]:
 
 
 @contextmanager
-def memory_explained(train: TrainParams) -> Iterator[None]:
+def memory_explained(batch_events: int) -> Iterator[None]:
     """Out of memory names the setting to lower."""
     try:
         yield
@@ -75,6 +75,6 @@ def memory_explained(train: TrainParams) -> Iterator[None]:
         if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
             why = " ".join(str(error).split())[:300]
             raise ParamsError(
-                "out of memory while training", f"train.batch_events = {train.batch_events}: {why}", "lower train.batch_events"
+                "out of memory while training", f"train.batch_events = {batch_events}: {why}", "lower train.batch_events"
             ) from None
         raise

@@ -21,8 +21,9 @@ class TrainParams(Config):
     """Whether torch.compile makes programs of a transformer's blocks; costs a minute at the start, needs a compiler."""
     seed: Annotated[int, Ge(0), Lt(2**32)]
     """Same seed, same data, same machine: same result."""
-    batch_events: Annotated[PositiveInt, Le(2**22), Search(128, 8192, log=True)]
-    """Events of one optimizer step, the little padding included; memory grows with it, whatever the sessions' lengths."""
+    batch_events: Annotated[PositiveInt, Le(2**22), Search(128, 8192, log=True)] | None
+    """Events of one optimizer step, the little padding included; memory grows with it, whatever the sessions' lengths.
+    Empty: by the size of the data, a 300th of the training events, but 256 at least and 4096 at most."""
     max_epochs: Annotated[PositiveInt, Le(1000)]
     """Passes over the training sessions at most; the schedule is as long."""
     validate_on: Literal["every_position", "last_item"]

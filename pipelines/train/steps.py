@@ -14,7 +14,7 @@ from models.core.batch import SessionBatch
 from pipelines.errors import DataError
 from pipelines.stores.sessions import Sessions
 from pipelines.train.average import Average
-from pipelines.train.batches import Part, plan
+from pipelines.train.batches import Part, by_size, plan
 from pipelines.train.checkpoint import State, under
 from pipelines.train.distributed import ALONE, Processes
 from pipelines.train.machine import compile_blocks, compiler_explained, memory_explained, multiplies_bfloat16
@@ -45,6 +45,7 @@ class Stepper:
         self.device = data.items.device
         self.numbers, self.lengths = sessions.cpu().numpy(), data.lengths[sessions].cpu().numpy()
         self.events, self.places, self.seen = int(self.lengths.sum()), 0, 0
+        self.batch_events = train.batch_events or by_size(self.events)
         self.steps, self.average = Steps(model, train), Average(model, train.average_decay)
         self.compiled = compile_blocks(model) if train.compile else 0
         self.generator = torch.Generator().manual_seed(train.seed)
@@ -57,7 +58,7 @@ class Stepper:
         """One pass; its mean loss. DivergedError if a loss is no number, ParamsError if memory does not suffice."""
         self.model.train()
         losses: list[Tensor] = []
-        with memory_explained(self.train), compiler_explained():
+        with memory_explained(self.batch_events), compiler_explained():
             for part, batch in self.batches():
                 losses.append(self.step(batch, part))
                 if progress.add(part.events):
@@ -69,7 +70,7 @@ class Stepper:
 
     def batches(self) -> Iterator[tuple[Part, SessionBatch]]:
         """Of one epoch: the whole part, and this process's share of it; the device hears once which sessions these are."""
-        parts = plan(self.numbers, self.lengths, self.train.batch_events, self.generator)
+        parts = plan(self.numbers, self.lengths, self.batch_events, self.generator)
         shares = [part.share(self.group.rank, self.group.size) for part in parts]
         order = torch.from_numpy(np.concatenate([share.sessions for share in shares])).to(self.device)
         self.places += sum(part.places for part in parts)
@@ -116,11 +117,12 @@ class Stepper:
         for place, mean in enumerate(self.average.means):
             mean.copy_(state.tensors[f"average.{place}"])
         self.steps.restore(state.part("steps"))
-        random, rank = state.part("random"), self.group.rank
+        random = state.part("random")
+        own = {name: random[name].chunk(self.group.size)[self.group.rank].clone() for name in ("cpu", "cuda")}  # no view is taken
         self.generator.set_state(random["batches"])
-        torch.set_rng_state(random["cpu"].chunk(self.group.size)[rank])
+        torch.set_rng_state(own["cpu"])
         if self.device.type == "cuda":
-            torch.cuda.set_rng_state(random["cuda"].chunk(self.group.size)[rank], self.device)
+            torch.cuda.set_rng_state(own["cuda"], self.device)
         self.seen, self.places, self.average.steps = (state.values[name] for name in ("seen", "places", "averaged"))
 
     def check(self, losses: list[Tensor], epoch: int, first: int = 0) -> None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from pipelines.train.batches import Part, cuts, plan
+from pipelines.train.batches import Part, by_size, cuts, plan
 
 NUMBERS = np.arange(100, 1100)
 LENGTHS = np.arange(1000) % 7 + 2
@@ -50,3 +51,8 @@ def test_the_order_depends_on_the_seed_alone() -> None:
 
 def test_nothing_to_plan() -> None:
     assert plan(NUMBERS[:0], LENGTHS[:0], 80, torch.Generator()) == []
+
+
+@pytest.mark.parametrize(("events", "expected"), [(1_000, 256), (300_000, 1_000), (50_000_000, 4_096)])
+def test_batches_grow_with_the_data_within_bounds(events: int, expected: int) -> None:
+    assert by_size(events) == expected
