@@ -38,6 +38,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import quality_sets  # noqa: E402
 from models.core import registry  # noqa: E402
+from models.core.base import CountingModel  # noqa: E402
 from pipelines.train.params import TrainParams  # noqa: E402
 
 Values = dict[str, Any]
@@ -126,7 +127,8 @@ def measure(name: str, arguments: argparse.Namespace) -> list[Values]:
             if arguments.search:
                 chosen = changed(chosen, search(folder, chosen, model, arguments.search, arguments.seed))
             found = []
-            for seed in range(arguments.seed, arguments.seed + arguments.seeds):
+            seeds = 1 if issubclass(registry.find(model), CountingModel) else arguments.seeds  # counts know no chance
+            for seed in range(arguments.seed, arguments.seed + seeds):
                 chosen = changed(chosen, {"train": {"seed": seed}})
                 found.append({**train(folder, chosen, model), **test(folder, model)})
             rows.append({"row": title, "model": model, "runs": found})
