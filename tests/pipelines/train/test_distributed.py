@@ -24,9 +24,10 @@ FOLDER = Path("data/train/gru4rec")
 ROOT = Path(__file__).parents[3]
 
 
-def torchrun(mlflow_store: str) -> subprocess.CompletedProcess[str]:
+def torchrun(program: str = "-m pipelines train gru4rec") -> subprocess.CompletedProcess[str]:
+    """Two processes; they read where MLflow is from the environment that the test has set."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    words = "-m torch.distributed.run --standalone --nproc-per-node 2 -m pipelines train gru4rec"
+    words = f"-m torch.distributed.run --standalone --nproc-per-node 2 {program}"
     return subprocess.run([sys.executable, *words.split()], env=environment, capture_output=True, text=True, check=False)
 
 
@@ -57,11 +58,11 @@ def test_alone_nothing_is_asked_of_anybody() -> None:
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(run_folder: Callable[..., Path], mlflow_store: str) -> None:
     """Without dropout all that differs is the order in which gradients are added."""
-    quiet = {"zoo__gru4rec__embedding_dropout": 0.0, "zoo__gru4rec__hidden_dropout": 0.0}
+    quiet = {f"zoo__gru4rec__{name}_dropout": 0.0 for name in ("embedding", "hidden", "repeats")}
     run_folder(**quiet, train__precision="float32", train__refit=True, train__average_decay=0.5)
     assert stage.main(["train", "gru4rec"]) == stage.DONE
     alone, weights = history(), load_file(FOLDER / "weights.safetensors")
-    ended = torchrun(mlflow_store)
+    ended = torchrun()
     assert ended.returncode == 0, ended.stderr
     for one, two in zip(alone, history(), strict=True):
         for name in ("train_loss", "valid_mrr_at_20", "valid_recall_at_20"):
@@ -87,11 +88,37 @@ GRU4Rec.loss = lambda self, batch: whole(self, batch) * (float("nan") if os.envi
 sys.exit(stage.main(["train", "gru4rec"]))
 """
     Path("wrong.py").write_text(program)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    words = "-m torch.distributed.run --standalone --nproc-per-node 2 wrong.py"
-    ended = subprocess.run([sys.executable, *words.split()], env=environment, capture_output=True, text=True, check=False)
+    ended = torchrun("wrong.py")
     assert ended.returncode != 0
     assert "DataError: the loss is nan at batch 1 of epoch 1" in ended.stderr
     assert not (FOLDER / "weights.safetensors").exists()
     (run,) = MlflowClient(tracking_uri=mlflow_store).search_runs([tracking.experiment_id()])
     assert run.info.status == "FAILED"
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_killed_go_on_and_end_the_same(run_folder: Callable[..., Path], mlflow_store: str) -> None:
+    """Each has random numbers of its own for dropout: both are in the checkpoint."""
+    run_folder(train__max_epochs=2)
+    ended = torchrun()
+    assert ended.returncode == 0, ended.stderr
+    whole = (FOLDER / "weights.safetensors").read_bytes()
+    program = """
+import os, signal, sys
+from pipelines import stage
+from pipelines.train.checkpoint import Checkpoint
+save = Checkpoint.save
+def once(self, state):
+    save(self, state)
+    os.kill(os.getpid(), signal.SIGKILL)
+Checkpoint.save = once
+sys.exit(stage.main(["train", "gru4rec"]))
+"""
+    Path("killed.py").write_text(program)
+    assert torchrun("killed.py").returncode != 0
+    assert (FOLDER / "checkpoint/checkpoint.safetensors").exists()
+    ended = torchrun()
+    assert ended.returncode == 0, ended.stderr
+    assert "epoch 2/2" in ended.stderr
+    assert "epoch 1/2" not in ended.stderr
+    assert (FOLDER / "weights.safetensors").read_bytes() == whole
