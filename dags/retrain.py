@@ -1,5 +1,7 @@
 """retrain: raw click events become the model that Triton serves."""
 
+from datetime import timedelta
+
 from airflow.sdk import DAG, Asset, CronTriggerTimetable, chain
 
 import form
@@ -8,7 +10,7 @@ from tasks import ROOT, action, review, stage, stages
 with DAG(
     dag_id="retrain",
     description="raw events > validate > etl > train > evaluate > register > gate > review > promote",
-    schedule=CronTriggerTimetable("0 5 * * *", timezone="UTC"),  # no start date: unpausing does not run yesterday
+    schedule=CronTriggerTimetable("0 5 * * *", timezone="UTC", run_immediately=timedelta(0)),  # unpausing runs nothing that is past
     catchup=False,
     max_active_runs=1,
     params=form.params(),
