@@ -10,9 +10,8 @@ from tasks import ROOT, action, review, stage, stages
 with DAG(
     dag_id="retrain",
     description="raw events > validate > etl > train > evaluate > register > gate > review > promote",
-    schedule=CronTriggerTimetable(
-        "0 5 * * *", timezone="UTC", run_immediately=timedelta(0)
-    ),  # unpausing runs nothing that is past
+    # no start date and no delay: unpausing runs nothing that is past
+    schedule=CronTriggerTimetable("0 5 * * *", timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
     params=form.params(),
