@@ -21,6 +21,7 @@ from models.core import registry
 from models.core.base import SessionModel
 from pipelines import metrics, params
 from pipelines.evaluate import rank
+from pipelines.machine import keep_memory
 from pipelines.split import TEST, TRAIN
 from pipelines.stores import sessions
 from pipelines.train.params import TrainParams
@@ -75,6 +76,7 @@ def official_weights(model: SessionModel, file: str, vocabulary: Path) -> None:
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     device, path = torch.device(job["device"]), Path(job["params"])
+    keep_memory()
     kind = registry.find(job["model"])
     config = section(f"zoo.{job['model']}", kind.Config, job["zoo"], path)
     train = section("train", TrainParams, {"device": device.type, **job["train"]}, path)

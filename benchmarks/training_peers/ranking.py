@@ -16,6 +16,7 @@ from drawn import draw
 from models.gru4rec import GRU4Rec, GRU4RecConfig
 from pipelines import metrics, params
 from pipelines.evaluate import rank
+from pipelines.machine import keep_memory
 from pipelines.split import TEST
 
 clock.imports_done()
@@ -24,6 +25,7 @@ EVENTS_PER_POSITION = 1.25
 
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
+    keep_memory()
     device = torch.device(job["device"])
     standard = params.section("zoo.gru4rec", GRU4RecConfig, Path(job["params"]))
     data = draw(round(job["positions"] * EVENTS_PER_POSITION), job["items"], device, test_share=1.0)

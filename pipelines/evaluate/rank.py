@@ -8,7 +8,7 @@ popularity list, an unknown target has the last rank.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Int
@@ -47,7 +47,7 @@ class Asked:
 
 
 def every_position(data: Sessions, sessions: Int[Tensor, "n"], rows: int) -> Iterator[Asked]:
-    for part in data.parts(sessions, rows):
+    for part in data.parts(data.longest_first(sessions), rows):
         batch = data.batch(part)
         prefixes = batch.prefixes()
         if len(prefixes):
@@ -55,7 +55,7 @@ def every_position(data: Sessions, sessions: Int[Tensor, "n"], rows: int) -> Ite
 
 
 def last_item(data: Sessions, sessions: Int[Tensor, "n"], rows: int) -> Iterator[Asked]:
-    for part in torch.split(sessions, rows):
+    for part in torch.split(data.longest_first(sessions), rows):
         yield last_of(data.batch(part), part)
 
 
@@ -76,8 +76,9 @@ def rank(model: SessionModel, asked: Iterator[Asked], counts: Int[Tensor, "V"]) 
         ranks = metrics.ranks(scores, part.target.where(known, PADDING + 1)).where(known, len(counts) - 1)
         shown.add(metrics.top(scores))
         parts.append(Predictions(part.session, part.position, part.target, ranks))
-    names = ("session", "position", "target", "rank")
-    return Predictions(*(torch.cat([getattr(part, name) for part in parts]).cpu() for name in names)), shown
+    found = Predictions(*(torch.cat([getattr(part, column.name) for part in parts]).cpu() for column in fields(Predictions)))
+    order = torch.argsort(found.session, stable=True)  # within a session the positions rise already
+    return Predictions(*(getattr(found, column.name)[order] for column in fields(Predictions))), shown
 
 
 def _scores(model: SessionModel, asked: Asked, counts: Int[Tensor, "V"]) -> Tensor:

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from pipelines import metrics
 from pipelines.columns import TIME
-from pipelines.errors import DataError, ParamsError
+from pipelines.errors import DataError
 from pipelines.evaluate import given, rank
 from pipelines.evaluate.params import EvaluateParams
 from pipelines.evaluate.rank import Asked, Predictions
 from pipelines.evaluate.slices import slices
+from pipelines.machine import choose_device, keep_memory
 from pipelines.paths import ETL, EVALUATE
 from pipelines.paths import TRAIN as TRAINED
 from pipelines.split import TEST, TRAIN
@@ -38,7 +39,8 @@ def work(evaluate: EvaluateParams, name: str) -> Report:
         write_json(folder / "metrics.json", {"absent": True})
         return Report(notes=["no champion yet: nothing to compare with"], result={"model": name, "absent": True})
     model = weights.load(source)
-    device = choose_device(evaluate)
+    device = choose_device(evaluate.device, "evaluate.device")
+    keep_memory()
     columns = model.columns_to_score(model.config)
     data = sessions.load(device, dict.fromkeys((*columns, TIME)), known=weights.read_card(source).columns)
     if model.features.num_items > data.features.num_items:
@@ -100,14 +102,6 @@ def predictions(
 def unseen_share(summary: Mapping[str, Any]) -> float:
     """Share of the test events whose item had no training event."""
     return float(summary["unseen_test_events"]) / max(1, int(summary["test_events"]))
-
-
-def choose_device(evaluate: EvaluateParams) -> torch.device:
-    """The device of the settings. ParamsError if it is not there."""
-    there = torch.cuda.is_available()
-    if evaluate.device == "cuda" and not there:
-        raise ParamsError("there is no CUDA device", "evaluate.device = cuda", "set evaluate.device: auto")
-    return torch.device("cuda" if there and evaluate.device != "cpu" else "cpu")
 
 
 def prepare(folder: Path) -> None:

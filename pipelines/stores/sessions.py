@@ -77,8 +77,12 @@ class Sessions:
         before = None if targets is None else places_before(lengths, longest, targets)
         return SessionBatch(self.items[place] * happened, lengths, columns, before)
 
+    def longest_first(self, sessions: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+        """These sessions by falling length: cut into parts, they need little padding."""
+        return sessions[torch.argsort(self.lengths[sessions], descending=True, stable=True)]
+
     def parts(self, sessions: Int[Tensor, "n"], rows: int) -> Iterator[Int[Tensor, "m"]]:
-        """The sessions in order, in parts of at most `rows` prefixes with a next event (or one longer session)."""
+        """The sessions in that order, in parts of at most `rows` prefixes with a next event (or one longer session)."""
         prefixes = (self.lengths[sessions] - 1).clamp(min=0).cumsum(0).cpu().numpy()
         begin = 0
         while begin < len(sessions):

@@ -9,16 +9,15 @@ import torch
 from torch import nn
 
 from pipelines.errors import ParamsError
+from pipelines.machine import choose_device
 from pipelines.train.params import TrainParams
 
 
-def choose_device(train: TrainParams, rank: int = 0) -> torch.device:
+def device_of(train: TrainParams, rank: int = 0) -> torch.device:
     """The device of the settings; of several GPUs the one of that number. ParamsError if it is not there."""
-    there = torch.cuda.is_available()
-    if train.device == "cuda" and not there:
-        raise ParamsError("there is no CUDA device", "train.device = cuda", "set train.device: auto, or run on a GPU machine")
-    if train.device == "cpu" or not there:
-        return torch.device("cpu")
+    device = choose_device(train.device, "train.device")
+    if device.type == "cpu":
+        return device
     if rank >= torch.cuda.device_count():
         raise ParamsError(
             f"process {rank + 1} has no CUDA device of its own",

@@ -22,7 +22,7 @@ def validate(
     last_only  each session's last event is its one target
     """
     model.eval()
-    share = sessions[group.rank :: group.size]
+    share = data.longest_first(sessions)[group.rank :: group.size]
     rows = metrics.rows_at_once(model.numbers_per_row(), data.items.device)
     found = [torch.zeros(0, dtype=torch.int64, device=data.items.device)]
     for part in torch.split(share, rows) if last_only else data.parts(share, rows):

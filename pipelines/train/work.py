@@ -19,6 +19,7 @@ from models.core import registry
 from models.core.base import CountingModel
 from pipelines import metrics, params
 from pipelines.errors import DataError, ParamsError, nearest
+from pipelines.machine import keep_memory
 from pipelines.paths import ETL, TRAIN
 from pipelines.split import TRAIN as TRAINING
 from pipelines.split import VALID
@@ -29,7 +30,7 @@ from pipelines.train.checkpoint import Checkpoint, code, settings
 from pipelines.train.distributed import Processes
 from pipelines.train.fit import Epoch, Fit
 from pipelines.train.learn import Lesson, learn, learn_again
-from pipelines.train.machine import choose_device
+from pipelines.train.machine import device_of
 from pipelines.train.params import TrainParams
 from pipelines.train.validate import sessions_to_validate
 
@@ -44,7 +45,8 @@ def work(train: TrainParams, name: str) -> Report:
     kind = registry.find(name)
     config = params.section(f"zoo.{name}", kind.Config)
     tracking.check()
-    device = choose_device(train, distributed.local_rank())
+    device = device_of(train, distributed.local_rank())
+    keep_memory()
     data = sessions.load(device, kind.columns(config))
     if data.features.num_items < 2:
         raise DataError("the data set has one item: there is nothing to rank", str(ETL), "give events with more items")
