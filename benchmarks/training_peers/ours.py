@@ -80,10 +80,10 @@ def main() -> None:
     kind = registry.find(job["model"])
     config = section(f"zoo.{job['model']}", kind.Config, job["zoo"], path)
     train = section("train", TrainParams, {"device": device.type, **job["train"]}, path)
-    data = sessions.load(device, kind.columns(config), Path(job["etl"]))
+    data = sessions.load(device, kind.columns(config), Path(job["etl"]), of_items=kind.item_columns(config))
     torch.manual_seed(train.seed)
     model = kind(config, data.features).to(device)
-    model.know(data.counts())
+    model.know(data.counts(), data.item_values())
     if job["weights"]:
         official_weights(model, job["weights"], Path(job["etl"]) / "vocabulary.parquet")
         clock.say("epoch", {"epoch": 0, **measure(model, data)})

@@ -51,8 +51,16 @@ class SessionModel(nn.Module):
         """Those of them that `scores` reads: what the served model is asked with."""
         return cls.columns(config)
 
-    def know(self, counts: Int[Tensor, "V"]) -> None:
-        """Training events of each item, told before training begins; for models that draw negatives by popularity."""
+    @classmethod
+    def item_columns(cls, config: BaseConfig) -> tuple[str, ...]:
+        """Columns of indices of which the model is told each item's value before it learns; no batch holds them."""
+        return ()
+
+    def know(self, counts: Int[Tensor, "V"], values: Mapping[str, Int[Tensor, "V"]] | None = None) -> None:
+        """Told before training begins: the training events of each item, and the items' values in `item_columns`."""
+
+    def fold(self) -> None:
+        """Do once what every `scores` would do again. The scores stay; the model cannot be trained any more."""
 
     @abstractmethod
     def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:

@@ -5,6 +5,7 @@ Shapes  P states, D hidden size, V = num_items + 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn import functional
 from models.core import config, losses
 from models.core.base import mask_padding
 from models.core.batch import PADDING
+from models.core.item_columns import ItemColumns
 from models.core.negatives import Negatives
 
 
@@ -58,9 +60,9 @@ class ItemHead(nn.Module):
 
     bias: Tensor
 
-    def __init__(self, config: HeadConfig, num_items: int) -> None:
+    def __init__(self, config: HeadConfig, num_items: int, columns: ItemColumns | None = None) -> None:
         super().__init__()
-        self.config, self.num_items = config, num_items
+        self.config, self.num_items, self.columns = config, num_items, columns
         self.table = nn.Embedding(num_items + 1, config.hidden_size, padding_idx=PADDING)
         nn.init.uniform_(self.table.weight, -(config.hidden_size**-0.5), config.hidden_size**-0.5)
         nn.init.zeros_(self.table.weight[PADDING].detach())
@@ -70,9 +72,25 @@ class ItemHead(nn.Module):
             self.register_buffer("bias", torch.zeros(num_items + 1), persistent=False)
         self.negatives = Negatives(num_items, config.popularity_power)
 
-    def know(self, counts: Int[Tensor, "V"]) -> None:
-        """Training events of each item: what negatives are drawn by."""
+    def know(self, counts: Int[Tensor, "V"], values: Mapping[str, Int[Tensor, "V"]] | None = None) -> None:
+        """Training events of each item: what negatives are drawn by. Its values in the columns that describe items."""
         self.negatives.know(counts)
+        if self.columns is not None:
+            self.columns.know(values or {})
+
+    def vectors(self, items: Int[Tensor, "*N"] | None = None) -> Float[Tensor, "*N D"]:
+        """Of these items, or of all: where they are read and where they are scored."""
+        own: Tensor = self.table.weight if items is None else self.table(items)
+        if self.columns is None:
+            return own
+        described: Tensor = self.columns(None if items is None else items.flatten())
+        return own + described.view_as(own)
+
+    def fold(self) -> None:
+        """The columns' vectors become part of the items' own."""
+        with torch.no_grad():
+            self.table.weight.copy_(self.vectors())
+        self.columns = None
 
     def loss(
         self,
@@ -88,11 +106,11 @@ class ItemHead(nn.Module):
         chosen = self.config
         if chosen.loss == "full_softmax":
             return losses.full_softmax(
-                self._state(states), self._vector(self.table.weight), self.bias, targets, chosen.label_smoothing, gain, more
+                self._state(states), self._vector(self.vectors()), self.bias, targets, chosen.label_smoothing, gain, more
             )
         items_N = torch.cat([targets, self.negatives.draw(chosen.negatives)])
         first = 0 if chosen.in_batch_negatives else len(targets)
-        rows = self._state(states), self._vector(functional.embedding(items_N, self.table.weight)), self.bias[items_N], items_N
+        rows = self._state(states), self._vector(self.vectors(items_N)), self.bias[items_N], items_N
         if chosen.loss == "bpr_max":
             return losses.bpr_max(*rows, first, chosen.bpr_max_penalty, chosen.elu)
         if chosen.loss == "gbce":
@@ -103,12 +121,12 @@ class ItemHead(nn.Module):
 
     def scores(self, states: Float[Tensor, "P D"]) -> Float[Tensor, "P V"]:
         """Of every item; -inf for padding."""
-        scores_PV = functional.linear(self._state(states), self._vector(self.table.weight), self.bias)
+        scores_PV = functional.linear(self._state(states), self._vector(self.vectors()), self.bias)
         return mask_padding(scores_PV.float())
 
     def scores_of(self, states: Float[Tensor, "X T D"], items: Int[Tensor, "X J"]) -> Float[Tensor, "X T J"]:
         """Of some items for each state."""
-        vectors_XJD = self._vector(self.table(items))
+        vectors_XJD = self._vector(self.vectors(items))
         return self._state(states) @ vectors_XJD.transpose(1, 2) + self.bias[items][:, None]
 
     def _state(self, states_XD: Tensor) -> Tensor:

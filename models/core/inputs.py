@@ -9,6 +9,7 @@ Shapes  B sessions, L events, D hidden size, W width of a column's vector, N col
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -27,7 +28,7 @@ WIDEST = 2.0
 """The outer bins' centres: numbers of data/etl have standard deviation 1 or are sines and cosines."""
 
 
-def _beside_the_item(names: tuple[str, ...]) -> tuple[str, ...]:
+def beside_the_item(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError("a column is named twice")
     if "item_id" in names:
@@ -42,8 +43,11 @@ class InputConfig(config.Config):
 
     embedding_dropout: Annotated[float, Ge(0), Lt(1), config.Search(0.0, 0.6)]
     """Share 0..1 of an event vector's numbers that training blanks."""
-    columns: Annotated[tuple[str, ...], AfterValidator(_beside_the_item)]
+    columns: Annotated[tuple[str, ...], AfterValidator(beside_the_item)]
     """Columns of data/etl that are read beside the item, such as category, brand, price, event_type, hour_sin; [] for none."""
+    item_columns: Annotated[tuple[str, ...], AfterValidator(beside_the_item)]
+    """Columns of indices that describe items, such as category and brand: the vectors of an item's values, at its last
+    training event, are added to its own, where it is read and where it is scored. [] for none."""
     merge: Literal["concat", "add", "multiply"]
     """How the columns' vectors meet the item's. concat: side by side, then a matrix to the hidden size. add: the sum of all.
     multiply: the item's times the sum of the columns'."""
@@ -57,16 +61,18 @@ class InputConfig(config.Config):
 
 
 class EventInputs(nn.Module):
-    """From a batch to event vectors. The table of items is the caller's: its weights are stored once."""
+    """From a batch to event vectors. The items' vectors are the caller's: their weights are stored once.
 
-    def __init__(self, config: InputConfig, features: Features, table: nn.Embedding) -> None:
+    vectors  gives an item's vector, `size` wide, for its index
+    """
+
+    def __init__(self, config: InputConfig, features: Features, vectors: Callable[[Tensor], Tensor], size: int) -> None:
         super().__init__()
-        self.config, self.table = config, [table]  # in a list: no submodule
+        self.config, self.vectors = config, [vectors]  # in a list: no submodule
         self.dropout = Dropout(config.embedding_dropout)
         self.numbers = tuple(name for name in config.columns if name not in features.cardinalities)
         if not config.columns:
             return
-        size = table.embedding_dim
         sizes = {name: features.cardinalities[name] for name in config.columns if name in features.cardinalities}
         self.of_item = nn.LayerNorm(size)
         self.of_index = nn.ModuleDict({name: Indices(count, self._width(count, size)) for name, count in sizes.items()})
@@ -79,7 +85,7 @@ class EventInputs(nn.Module):
             self.join = nn.Linear(total, size)
 
     def forward(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
-        items_BLD = self.table[0](batch.items)
+        items_BLD = self.vectors[0](batch.items)
         if self.config.columns:
             items_BLD = self._merged(self.of_item(items_BLD), batch)
         dropped_BLD: Tensor = self.dropout(items_BLD)

@@ -8,6 +8,7 @@ Shapes  B sessions, L events, P events with a successor, D hidden size, V = num_
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from models.core.base import Features, SessionModel
 from models.core.batch import SessionBatch
 from models.core.heads import HeadConfig, ItemHead
 from models.core.inputs import EventInputs, InputConfig
+from models.core.item_columns import ItemColumns
 
 
 class SequenceConfig(InputConfig, HeadConfig):
@@ -32,8 +34,10 @@ class SequenceModel(SessionModel):
 
     def __init__(self, config: SequenceConfig, features: Features) -> None:
         super().__init__(config, features)
-        self.head = ItemHead(config, features.num_items)
-        self.inputs = EventInputs(config, features, self.head.table)
+        sizes = {name: features.cardinalities[name] for name in config.item_columns}
+        columns = ItemColumns(sizes, features.num_items, config.hidden_size) if sizes else None
+        self.head = ItemHead(config, features.num_items, columns)
+        self.inputs = EventInputs(config, features, self.head.vectors, config.hidden_size)
 
     @abstractmethod
     def states(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
@@ -43,8 +47,15 @@ class SequenceModel(SessionModel):
     def columns(cls, config: SequenceConfig) -> tuple[str, ...]:  # type: ignore[override]
         return config.columns
 
-    def know(self, counts: Int[Tensor, "V"]) -> None:
-        self.head.know(counts)
+    @classmethod
+    def item_columns(cls, config: SequenceConfig) -> tuple[str, ...]:  # type: ignore[override]
+        return config.item_columns
+
+    def know(self, counts: Int[Tensor, "V"], values: Mapping[str, Int[Tensor, "V"]] | None = None) -> None:
+        self.head.know(counts, values)
+
+    def fold(self) -> None:
+        self.head.fold()
 
     def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:
         states_BLD, last_B = self.states(batch), (batch.lengths - 1).clamp(min=0)

@@ -128,6 +128,7 @@ def export(model: Served, path: Path) -> None:
         raise DataError(f"the model has {size_gb:.1f} GB of weights, one ONNX file holds {LARGEST_GB} GB", str(path), next_step)
     example = torch.full((2, model.model.features.max_session_length), NO_ITEM)
     example[:, 0] = model.sorted_ids[0]
+    model.model.fold()
     names = inputs(model.columns.meanings)
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from models.core.base import Features
-from models.core.batch import SessionBatch, places_before
+from models.core.batch import PADDING, SessionBatch, places_before
 from pipelines.columns import ITEM
 from pipelines.errors import DataError, nearest
 from pipelines.features import FIRST_VALUE
@@ -36,6 +36,7 @@ class Sessions:
     split    [S] pipelines.split.TRAIN, VALID or TEST
     columns  other event columns by name, [E] each
     notes    what a person should know of the columns
+    of_items  columns of indices that describe items, by name, [E] each; batches do not hold them
     """
 
     features: Features
@@ -44,6 +45,7 @@ class Sessions:
     split: Int[Tensor, "S"]
     columns: dict[str, Tensor]
     notes: tuple[str, ...] = ()
+    of_items: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def lengths(self) -> Int[Tensor, "S"]:
@@ -55,8 +57,20 @@ class Sessions:
 
     def counts(self, *splits: int) -> Int[Tensor, "V"]:
         """Events of each item in the sessions of those splits, TRAIN if none is named; V = num_items + 1."""
-        events = self.items[torch.repeat_interleave(self._within(splits or (TRAIN,)), self.lengths)]
-        return torch.bincount(events, minlength=self.features.num_items + 1)
+        return torch.bincount(self.items[self._events(splits)], minlength=self.features.num_items + 1)
+
+    def item_values(self, *splits: int) -> dict[str, Int[Tensor, "V"]]:
+        """Of each column in `of_items`, each item's value at its last event in those splits (TRAIN if none is named).
+
+        PADDING for an item without one.
+        """
+        place = self._events(splits).nonzero().squeeze(1)
+        never = torch.full((self.features.num_items + 1,), -1, device=place.device)
+        last_V = never.scatter_reduce(0, self.items[place], place, "amax")
+        return {name: values[last_V.clamp(min=0)].long().where(last_V >= 0, PADDING) for name, values in self.of_items.items()}
+
+    def _events(self, splits: tuple[int, ...]) -> Bool[Tensor, "E"]:
+        return torch.repeat_interleave(self._within(splits or (TRAIN,)), self.lengths)
 
     def _within(self, splits: tuple[int, ...]) -> Bool[Tensor, "S"]:
         return torch.isin(self.split, torch.tensor(splits, device=self.split.device))
@@ -93,43 +107,57 @@ class Sessions:
 
 
 def load(
-    device: torch.device, columns: Iterable[str] = (), folder: Path = ETL, known: Mapping[str, Meaning] | None = None
+    device: torch.device,
+    columns: Iterable[str] = (),
+    folder: Path = ETL,
+    known: Mapping[str, Meaning] | None = None,
+    of_items: Iterable[str] = (),
 ) -> Sessions:
     """The data set with these columns beside the item. DataError if a file is absent, broken or disagrees.
 
     known  columns as a model has learned them, which may be by an older etl: they are given as it knows them
+    of_items  columns of indices that describe items
     """
     schema, known = read_json(folder / "schema.json"), known or {}
     described = schema.get("columns", {})
-    for name in columns:
+    columns, of_items = tuple(columns), tuple(of_items)
+    both = tuple(dict.fromkeys((*columns, *of_items)))
+    for name in both:
         if name not in described or described[name].get("role") == "item":
             there = nearest(name, (one for one in described if one != ITEM))
             raise DataError(f"data/etl has no column {name!r} to read beside the item", str(folder / "schema.json"), there)
+    for name in of_items:
+        if described[name]["role"] != "categorical":
+            what = f"column {name!r} cannot describe items: it is a {described[name]['role']} column, not one of categories"
+            there = nearest(name, (one for one in described if described[one].get("role") == "categorical"))
+            raise DataError(what, "zoo.<model>.item_columns", there)
     try:
         features = Features(
             num_items=schema["num_items"],
             max_session_length=schema["max_session_length"],
-            cardinalities={name: described[name]["cardinality"] for name in columns if described[name]["role"] == "categorical"},
+            cardinalities={name: described[name]["cardinality"] for name in both if described[name]["role"] == "categorical"},
         )
     except (KeyError, ValidationError) as error:
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise DataError("the schema of the sessions cannot be used", f"{folder / 'schema.json'}: {why}", AGAIN) from None
     items, offsets, split = (_array(folder / name) for name in (f"columns/{ITEM}.npy", "offsets.npy", "split.npy"))
     _check(folder, features, items, offsets, split)
-    others = {name: _array(folder / f"columns/{name}.npy") for name in columns}
+    others = {name: _array(folder / f"columns/{name}.npy") for name in both}
     for name, values in others.items():
         _check_column(folder, name, values, len(items), features.cardinalities.get(name))
     notes = _notes(others, described, np.repeat(split == TRAIN, np.diff(offsets)), folder)
     for name, here in meanings.read(known.keys() & others.keys(), described, folder).items():
         others[name] = meanings.translate(others[name], here, known[name])
     learned = {name: FIRST_VALUE + len(known[name].values) for name in features.cardinalities if name in known}
+    tensors = {name: _tensor(values, device) for name, values in others.items()}
     return Sessions(
         features.model_copy(update={"cardinalities": features.cardinalities | learned}),
         _tensor(items, device).long(),
         _tensor(offsets, device).long(),
         _tensor(split, device).long(),
-        {name: _tensor(values, device) for name, values in others.items()},
+        {name: tensors[name] for name in columns},
         tuple(notes),
+        {name: tensors[name] for name in of_items},
     )
 
 

@@ -44,7 +44,7 @@ class Lesson:
         """The same for the same seed. It is told the counts of the splits it is going to learn."""
         torch.manual_seed(self.train.seed)
         model = self.kind(self.config, self.data.features).to(self.device)
-        model.know(self.data.counts(*splits))
+        model.know(self.data.counts(*splits), self.data.item_values(*splits))
         return model
 
 

@@ -47,7 +47,7 @@ def work(train: TrainParams, name: str) -> Report:
     tracking.check()
     device = device_of(train, distributed.local_rank())
     keep_memory()
-    data = sessions.load(device, kind.columns(config))
+    data = sessions.load(device, kind.columns(config), of_items=kind.item_columns(config))
     if data.features.num_items < 2:
         raise DataError("the data set has one item: there is nothing to rank", str(ETL), "give events with more items")
     sessions_to_validate(data, VALID)

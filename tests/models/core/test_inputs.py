@@ -17,6 +17,7 @@ FEATURES = Features(num_items=3, max_session_length=4, cardinalities={"category"
 BASE: dict[str, Any] = {
     "embedding_dropout": 0.0,
     "columns": ("category", "price"),
+    "item_columns": (),
     "merge": "add",
     "column_size": None,
     "numbers": "linear",
@@ -31,7 +32,7 @@ BATCH = SessionBatch(
 
 def inputs(**changes: Any) -> EventInputs:
     torch.manual_seed(1)
-    return EventInputs(InputConfig(**{**BASE, **changes}), FEATURES, nn.Embedding(4, 8, padding_idx=0)).eval()
+    return EventInputs(InputConfig(**{**BASE, **changes}), FEATURES, nn.Embedding(4, 8, padding_idx=0), 8).eval()
 
 
 def normed(vectors: torch.Tensor) -> torch.Tensor:
@@ -40,7 +41,7 @@ def normed(vectors: torch.Tensor) -> torch.Tensor:
 
 def parts(made: EventInputs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """What is merged, by the definition: item, category, price."""
-    item = normed(made.table[0].weight[BATCH.items])
+    item = normed(made.vectors[0].weight[BATCH.items])
     category = normed(made.of_index["category"].table.weight[BATCH.columns["category"].long()])
     price = normed(BATCH.columns["price"][..., None] * made.of_number.slope[0] + made.of_number.start[0])
     return item, category, price
@@ -48,7 +49,7 @@ def parts(made: EventInputs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_without_columns_the_vector_is_the_items_own() -> None:
     made = inputs(columns=())
-    assert torch.equal(made(BATCH), made.table[0].weight[BATCH.items])
+    assert torch.equal(made(BATCH), made.vectors[0].weight[BATCH.items])
     assert not list(made.parameters())
 
 
@@ -70,7 +71,7 @@ def test_concat() -> None:
 def test_the_width_of_a_column_follows_from_its_values() -> None:
     """8 * 6**0.25 = 12.5 and 8 * 2000**0.25 = 53.5, but at most the hidden size."""
     config = InputConfig(**{**BASE, "merge": "concat", "columns": ("category", "brand")})
-    made = EventInputs(config, FEATURES, nn.Embedding(4, 32))
+    made = EventInputs(config, FEATURES, nn.Embedding(4, 32), 32)
     assert [made.of_index[name].table.embedding_dim for name in ("category", "brand")] == [13, 32]
 
 

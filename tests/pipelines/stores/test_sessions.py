@@ -145,3 +145,23 @@ def test_the_item_is_no_column_beside_itself(etl: Path) -> None:
     with pytest.raises(DataError, match="no column 'item_id' to read beside the item") as caught:
         sessions.load(CPU, ["item_id"], etl)
     assert caught.value.next_step == "known: timestamp"
+
+
+def test_items_have_the_value_of_their_last_training_event(etl: Path) -> None:
+    add_column(etl, "category", [4, 5, 3, 4, 5, 2, 4, 5, 4, 1], ["toys", "books"])
+    data = sessions.load(CPU, folder=etl, of_items=["category"])
+    assert data.features.cardinalities == {"category": 6}
+    assert data.batch(torch.tensor([2])).columns == {}
+    items, values = data.items.tolist(), data.of_items["category"].tolist()
+    training = int(data.offsets[int((data.split == 0).sum())])
+    last = dict(zip(items[:training], values[:training], strict=True))
+    assert data.item_values()["category"].tolist() == [0, *(last.get(item, 0) for item in range(1, 7))]
+    everything = dict(zip(items, values, strict=True))
+    assert data.item_values(0, 1, 2)["category"].tolist() == [0, *(everything.get(item, 0) for item in range(1, 7))]
+
+
+def test_a_column_of_numbers_cannot_describe_items(etl: Path) -> None:
+    add_column(etl, "price", range(10), mean=1.0, std=2.0)
+    with pytest.raises(DataError, match="'price' cannot describe items") as caught:
+        sessions.load(CPU, folder=etl, of_items=["price"])
+    assert "item_columns" in caught.value.where
