@@ -113,9 +113,8 @@ def draw(kind: Any, chance: np.random.Generator) -> Values:
     return drawn
 
 
-def measure(name: str, arguments: argparse.Namespace) -> list[Values]:
+def measure(name: str, recipe: Values, arguments: argparse.Namespace) -> list[Values]:
     """One entry per row of the recipe."""
-    recipe = yaml.safe_load((RECIPES / f"{name}.yaml").read_text())
     rows = []
     with workspace(name) as (folder, values):
         for title, changes in recipe["rows"].items():
@@ -153,8 +152,7 @@ def interval(values: list[float]) -> float:
     return float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
 
 
-def table(name: str, rows: list[Values], machine: str) -> str:
-    recipe = yaml.safe_load((RECIPES / f"{name}.yaml").read_text())
+def table(recipe: Values, rows: list[Values], machine: str) -> str:
     head = ["row", *recipe["metrics"].values(), "valid MRR@20", "epochs", "minutes"]
     published = [f"| {' | '.join(map(str, one))} |  |  |  |" for one in recipe.get("published", [])]
     title = f"{recipe['title']} ({machine})"
@@ -176,12 +174,13 @@ def main() -> int:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} cores"
     machine = f"{platform.machine()}, {device}, torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}, commit {commit}"
     for name in arguments.sets or quality_sets.SETS:
+        recipe = yaml.safe_load((RECIPES / f"{name}.yaml").read_text())
         try:
-            figures[name] = measure(name, arguments)
+            figures[name] = measure(name, recipe, arguments)
         except FileNotFoundError as error:
             absent.append(f"{name} ({error.filename})")
             continue
-        tables.append(table(name, figures[name], machine))
+        tables.append(table(recipe, figures[name], machine))
     print("\n" + "\n\n".join(tables))
     print(f"left out, because their files are absent: {', '.join(absent)}" if absent else "every set was there")
     print(json.dumps({"benchmark": "quality", "machine": machine, "figures": figures, "ratios": {}}))

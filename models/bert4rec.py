@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from models.core.base import Features, SessionModel
-from models.core.batch import SessionBatch
+from models.core.batch import SessionBatch, at
 from models.core.masking import VISIBLE, HiddenEvent, MaskingConfig, hide, with_next, without_times_of
 from models.core.sequence import SequenceModel
 from models.core.transformer import Transformer, TransformerConfig, numbers_per_session
@@ -57,10 +57,8 @@ class BERT4Rec(SequenceModel):
 
     def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:
         """The next event is a hidden one behind the last."""
-        longer, next_B = with_next(batch, self.features.max_session_length)
-        places_L = torch.arange(longer.items.shape[1], device=next_B.device)
-        states_BLD = self.read(longer, places_L == next_B[:, None])
-        return self.head.scores(states_BLD[torch.arange(next_B.shape[0], device=next_B.device), next_B])
+        longer, rank_BL = with_next(batch, self.features.max_session_length)
+        return self.head.scores(at(self.read(longer, rank_BL != VISIBLE), longer.last()))
 
     def scores_everywhere(self, batch: SessionBatch) -> Float[Tensor, "P V"]:
         """Prefix by prefix: what comes later would change the states of what came before."""

@@ -18,12 +18,9 @@ from jaxtyping import Float, Int
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from models.core import config, pairs
+from models.core import config, pairs, popular
 from models.core.base import CountingModel, Features, mask_padding
 from models.core.batch import PADDING, SessionBatch
-
-NO_VOTE = 1e-6
-"""What popularity weighs beside similarities: nothing but an order."""
 
 
 class ItemKNNConfig(config.Config):
@@ -72,12 +69,11 @@ class ItemKNN(CountingModel):
         balance = self.config.balance
         similarity = together.weight.repeat(2) / (support_V[one] ** balance * support_V[other] ** (1 - balance))
         self.neighbours, self.similarities = pairs.strongest(pairs.Pairs(one, other, similarity), size, self.config.neighbours)
-        events = batch.items[batch.mask()]
-        self.popularity = torch.bincount(events, minlength=size).float() / max(len(events), 1)
+        self.popularity = popular.shares(batch, self.features.num_items)
 
     def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:
-        popular_BV = (NO_VOTE * self.popularity).expand(batch.items.shape[0], -1)
-        last_B1 = (batch.lengths - 1).clamp(min=0)[:, None]
+        popular_BV = (popular.FAINT * self.popularity).expand(batch.items.shape[0], -1)
+        last_B1 = batch.last()[:, None]
         if self.config.session_decay == 0:
             last_B = batch.items.gather(1, last_B1).squeeze(1)
             return mask_padding(popular_BV.scatter_add(1, self.neighbours[last_B], self.similarities[last_B]))

@@ -15,12 +15,9 @@ from jaxtyping import Float, Int
 from pydantic import PositiveInt
 from torch import Tensor
 
-from models.core import config, pairs
+from models.core import config, pairs, popular
 from models.core.base import CountingModel, Features, mask_padding
-from models.core.batch import SessionBatch
-
-NO_RULE = 1e-6
-"""What popularity weighs beside rules: nothing but an order."""
+from models.core.batch import SessionBatch, at
 
 
 class SequentialRulesConfig(config.Config):
@@ -53,10 +50,9 @@ class SequentialRules(CountingModel):
             for first, second, distance in pairs.ordered(items_SL, self.config.steps)
         )
         self.followers, self.weights = pairs.strongest(pairs.add_up(found, size), size, self.config.rules)
-        events = items_SL[batch.mask()]
-        self.popularity = torch.bincount(events, minlength=size).float() / max(len(events), 1)
+        self.popularity = popular.shares(batch, self.features.num_items)
 
     def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:
-        last_B = batch.items.gather(1, (batch.lengths - 1).clamp(min=0)[:, None]).squeeze(1)
-        popular_BV = (NO_RULE * self.popularity).expand(batch.items.shape[0], -1)
+        last_B = at(batch.items, batch.last())
+        popular_BV = (popular.FAINT * self.popularity).expand(batch.items.shape[0], -1)
         return mask_padding(popular_BV.scatter_add(1, self.followers[last_B], self.weights[last_B]))

@@ -28,7 +28,7 @@ from jaxtyping import Float, Int
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from models.core import config, ragged
+from models.core import config, popular, ragged
 from models.core.base import CountingModel, Features, mask_padding
 from models.core.batch import PADDING, SessionBatch
 from models.core.sharing import Sampled, SessionsOfItems, last_events, sample
@@ -40,9 +40,6 @@ UNIT = 1024
 """v_sknn: the whole number that stands for an item weight of 1."""
 FINE = 2**40
 """vstan: the whole number that stands for a weight, and for a relative similarity, of 1."""
-NO_VOTE = 1e-6
-"""What popularity weighs beside votes: nothing but an order."""
-
 Lambda = Annotated[PositiveFloat, config.Search(0.25, 32.0, log=True)] | None
 
 
@@ -129,8 +126,7 @@ class SessionKNN(CountingModel):
 
     def fit(self, batch: SessionBatch) -> None:
         size = self.features.num_items + 1
-        events = batch.items[batch.mask()]
-        self.popularity = torch.bincount(events, minlength=size).float() / max(len(events), 1)
+        self.popularity = popular.shares(batch, self.features.num_items)
 
         kept_SL = batch.items[-self.config.max_sessions :].flip(0)
         sessions, longest = kept_SL.shape
@@ -185,7 +181,7 @@ class SessionKNN(CountingModel):
         rows, size = batch.items.shape[0], self.features.num_items + 1
         row_BK = torch.arange(rows, device=item_Q.device)[:, None].expand_as(near.session)
         cell_Q = (row_BK * size).flatten().index_select(0, neighbour_Q) + item_Q
-        no_votes_BV = mask_padding(NO_VOTE * self.popularity[None]).repeat(rows, 1)
+        no_votes_BV = mask_padding(popular.FAINT * self.popularity[None]).repeat(rows, 1)
         return no_votes_BV.flatten().scatter_add_(0, cell_Q, vote_Q).reshape(rows, size)
 
     def nearest(self, batch: SessionBatch) -> Nearest:

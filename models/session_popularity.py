@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.core import config
+from models.core import config, popular
 from models.core.base import CountingModel, Features, mask_padding
 from models.core.batch import SessionBatch
 
@@ -31,9 +31,7 @@ class SessionPopularity(CountingModel):
         self.register_buffer("popularity", torch.zeros(features.num_items + 1))
 
     def fit(self, batch: SessionBatch) -> None:
-        events = batch.items[batch.mask()]
-        counts = torch.bincount(events, minlength=self.features.num_items + 1)
-        self.popularity = (counts / max(len(events), 1)).float()
+        self.popularity = popular.shares(batch, self.features.num_items)
 
     def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:
         """count * (limit + 1) + position of the last occurrence for items of the session, a share below 1 for all others."""

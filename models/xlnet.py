@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from models.core import config
 from models.core.base import Features, SessionModel
-from models.core.batch import SessionBatch
+from models.core.batch import SessionBatch, at
 from models.core.masking import VISIBLE, HiddenEvent, MaskingConfig, hide, with_next
 from models.core.relative import RelativeLayer
 from models.core.sampling import draw
@@ -107,10 +107,8 @@ class XLNet(SequenceModel):
         """causal: by the last state. Else the next event is a hidden one behind the last."""
         if self.config.objective == "causal":
             return super().scores(batch)
-        longer, next_B = with_next(batch, self.features.max_session_length)
-        places_L = torch.arange(longer.items.shape[1], device=next_B.device)
-        about_BLD = self.about(longer, torch.where(places_L == next_B[:, None], 0, VISIBLE))
-        return self.head.scores(about_BLD[torch.arange(next_B.shape[0], device=next_B.device), next_B])
+        longer, rank_BL = with_next(batch, self.features.max_session_length)
+        return self.head.scores(at(self.about(longer, rank_BL), longer.last()))
 
     def scores_everywhere(self, batch: SessionBatch) -> Float[Tensor, "P V"]:
         """causal: one pass. Else prefix by prefix: what comes later would change the states of what came before."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 PADDING = 0
@@ -32,6 +32,10 @@ class SessionBatch:
     def mask(self) -> Bool[Tensor, "B L"]:
         """True where there is an event."""
         return torch.arange(self.items.shape[1], device=self.items.device) < self.lengths[:, None]
+
+    def last(self) -> Int[Tensor, "B"]:
+        """The place of each row's last event."""
+        return (self.lengths - 1).clamp(min=0)
 
     def __len__(self) -> int:
         return self.items.shape[0]
@@ -77,6 +81,11 @@ class SessionBatch:
     def targets(self) -> Int[Tensor, "P"]:
         """The item that follows each prefix, in the order of `prefixes`."""
         return self.items.flatten()[self.before_targets() + 1]
+
+
+def at(values: Shaped[Tensor, "B L *X"], place: Int[Tensor, "B"]) -> Shaped[Tensor, "B *X"]:
+    """Of each row what stands at its place."""
+    return values[torch.arange(place.shape[0], device=place.device), place]
 
 
 def places_before(lengths: Int[Tensor, "B"], width: int, count: int | None = None) -> Int[Tensor, "P"]:

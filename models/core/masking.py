@@ -81,8 +81,9 @@ def without_times_of(hidden: Bool[Tensor, "B L"], batch: SessionBatch) -> Sessio
     return SessionBatch(batch.items, batch.lengths, {**batch.columns, TIMESTAMP: known_BL})
 
 
-def with_next(batch: SessionBatch, limit: int) -> tuple[SessionBatch, Int[Tensor, "B"]]:
-    """The sessions with one more event, to be hidden, and its place. A session of `limit` events loses its oldest.
+def with_next(batch: SessionBatch, limit: int) -> tuple[SessionBatch, Int[Tensor, "B L"]]:
+    """The sessions with one more event, their last, and as `hide` has it that this one is hidden. A session of `limit` events
+    loses its oldest.
 
     The new event's columns are those of the last event, so that no time passes before it; its item is PADDING.
     """
@@ -93,4 +94,4 @@ def with_next(batch: SessionBatch, limit: int) -> tuple[SessionBatch, Int[Tensor
     source_BL = torch.minimum(place_L + dropped_B[:, None], (batch.lengths[:, None] - 1).clamp(min=0))
     items = torch.where(place_L < next_B[:, None], items_BL.gather(1, source_BL), PADDING)
     columns = {name: values.gather(1, source_BL) for name, values in batch.columns.items()}
-    return SessionBatch(items, next_B + 1, columns), next_B
+    return SessionBatch(items, next_B + 1, columns), torch.where(place_L == next_B[:, None], 0, VISIBLE)

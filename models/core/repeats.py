@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from models.core import config
 from models.core.base import Features
-from models.core.batch import SessionBatch
+from models.core.batch import SessionBatch, at
 from models.core.dropout import Dropout
 from models.core.sequence import SequenceConfig, SequenceModel
 
@@ -82,10 +82,9 @@ class RepeatsModel(SequenceModel):
     def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:
         if self.points is None:
             return super().scores(batch)
-        states_BLD, last_B = self.states(batch), (batch.lengths - 1).clamp(min=0)
-        rows_B = torch.arange(last_B.shape[0], device=last_B.device)
-        points_BJ = self.points(states_BLD)[rows_B, last_B]
-        return self._pointed(self.head.scores(states_BLD[rows_B, last_B]), batch.items, points_BJ)
+        states_BLD, last_B = self.states(batch), batch.last()
+        points_BJ = at(self.points(states_BLD), last_B)
+        return self._pointed(self.head.scores(at(states_BLD, last_B)), batch.items, points_BJ)
 
     def scores_everywhere(self, batch: SessionBatch) -> Float[Tensor, "P V"]:
         if self.points is None:

@@ -11,12 +11,11 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.core.base import Features, SessionModel
-from models.core.batch import SessionBatch
+from models.core.batch import SessionBatch, at
 from models.core.heads import HeadConfig, ItemHead
 from models.core.inputs import EventInputs, InputConfig
 from models.core.item_columns import ItemColumns
@@ -58,8 +57,7 @@ class SequenceModel(SessionModel):
         self.head.fold()
 
     def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:
-        states_BLD, last_B = self.states(batch), (batch.lengths - 1).clamp(min=0)
-        return self.head.scores(states_BLD[torch.arange(last_B.shape[0], device=last_B.device), last_B])
+        return self.head.scores(at(self.states(batch), batch.last()))
 
     def scores_everywhere(self, batch: SessionBatch) -> Float[Tensor, "P V"]:
         return self.head.scores(self.before_targets(batch))

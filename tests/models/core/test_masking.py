@@ -63,15 +63,15 @@ def test_one_more_event_stands_behind_the_last_and_the_oldest_gives_way() -> Non
     given = SessionBatch(
         torch.tensor([[1, 2, 0, 0], [3, 4, 5, 6]]), torch.tensor([2, 4]), {"price": torch.tensor([[7, 8, 0, 0], [1, 2, 3, 4]])}
     )
-    longer, place = with_next(given, limit=4)
+    longer, rank = with_next(given, limit=4)
     assert longer.items.tolist() == [[1, 2, 0, 0], [4, 5, 6, 0]]
     assert longer.lengths.tolist() == [3, 4]
-    assert place.tolist() == [2, 3]
+    assert (rank != VISIBLE).tolist() == [[False, False, True, False], [False, False, False, True]]
     assert longer.columns["price"][:, :3].tolist() == [[7, 8, 8], [2, 3, 4]]
     assert longer.columns["price"][1, 3] == 4
-    roomy, place = with_next(given, limit=9)
+    roomy, rank = with_next(given, limit=9)
     assert roomy.items.tolist() == [[1, 2, 0, 0, 0], [3, 4, 5, 6, 0]]
-    assert place.tolist() == [2, 4]
+    assert (rank != VISIBLE).nonzero().tolist() == [[0, 2], [1, 4]]
 
 
 def test_a_hidden_event_has_the_time_of_the_visible_one_before() -> None:
