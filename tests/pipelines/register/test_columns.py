@@ -114,6 +114,28 @@ def test_raw_ids_give_the_scores_that_the_columns_of_etl_give(folder: Path, tmp_
     np.testing.assert_allclose(answers.scores, everywhere[last].topk(K, 1).values.numpy(), rtol=1e-4, atol=1e-4)
 
 
+def test_what_items_are_is_folded_into_the_file(folder: Path, tmp_path: Path) -> None:
+    """A client sends ids alone, and the file answers as the model does that sums the vectors anew."""
+    torch.manual_seed(1)
+    data = sessions.load(torch.device("cpu"), folder=folder, of_items=("category", "brand"))
+    kind = registry.find("gru4rec")
+    config = kind.Config.model_validate({**ZOO["gru4rec"], "hidden_size": 16, "item_columns": ("category", "brand")})
+    model = kind(config, data.features)
+    model.know(data.counts(), data.item_values())
+    weights.save("gru4rec", model, tmp_path, folder)
+    model = weights.load(tmp_path)
+    chosen = data.of(2, at_least=2)[-50:]
+    batch = data.batch(chosen)
+    with torch.no_grad():
+        last = (batch.lengths - 1).cumsum(0) - 1
+        expected = model.scores_everywhere(batch)[last].topk(K, 1).values
+    vocabulary = pl.read_parquet(folder / "vocabulary.parquet")
+    graph = export.served(model, vocabulary, K, {})
+    export.export(graph, tmp_path / "model.onnx")
+    answers = Graph(tmp_path / "model.onnx").ask(sample.requests(data, vocabulary, 50, {}))
+    np.testing.assert_allclose(answers.scores, expected.numpy(), rtol=1e-4, atol=1e-4)
+
+
 def test_file_and_torch_agree_and_padding_changes_nothing(folder: Path, tmp_path: Path) -> None:
     model, request, _ = served(folder, ALL, tmp_path)
     export.export(model, tmp_path / "model.onnx")
