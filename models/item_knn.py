@@ -72,15 +72,15 @@ class ItemKNN(CountingModel):
         self.popularity = popular.shares(batch, self.features.num_items)
 
     def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:
-        popular_BV = (popular.FAINT * self.popularity).expand(batch.items.shape[0], -1)
+        popular_BV = mask_padding(popular.FAINT * self.popularity[None]).expand(batch.items.shape[0], -1)
         last_B1 = batch.last()[:, None]
         if self.config.session_decay == 0:
             last_B = batch.items.gather(1, last_B1).squeeze(1)
-            return mask_padding(popular_BV.scatter_add(1, self.neighbours[last_B], self.similarities[last_B]))
+            return popular_BV.scatter_add(1, self.neighbours[last_B], self.similarities[last_B])
         back_BL = last_B1 - torch.arange(batch.items.shape[1], device=batch.items.device)
         weight_BL = self.config.session_decay ** back_BL.clamp(min=0).float() * batch.mask()
         similar_BLK = self.similarities[batch.items] * weight_BL[:, :, None]
-        return mask_padding(popular_BV.scatter_add(1, self.neighbours[batch.items].flatten(1), similar_BLK.flatten(1)))
+        return popular_BV.scatter_add(1, self.neighbours[batch.items].flatten(1), similar_BLK.flatten(1))
 
 
 def _distinct(items_SL: Int[Tensor, "S L"]) -> Int[Tensor, "S L"]:

@@ -54,5 +54,5 @@ class SequentialRules(CountingModel):
 
     def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:
         last_B = at(batch.items, batch.last())
-        popular_BV = (popular.FAINT * self.popularity).expand(batch.items.shape[0], -1)
-        return mask_padding(popular_BV.scatter_add(1, self.followers[last_B], self.weights[last_B]))
+        popular_BV = mask_padding(popular.FAINT * self.popularity[None]).expand(batch.items.shape[0], -1)
+        return popular_BV.scatter_add(1, self.followers[last_B], self.weights[last_B])

@@ -17,6 +17,10 @@ NUMBERS_AT_ONCE = {"cpu": 2**21, "cuda": 2**28}
 """What ranking holds in memory at once: on a CPU so much as stays in its cache (2.7 times faster than 2**25)."""
 LIST = 20
 """Length of the list that a visitor is shown; coverage and popularity are of this list."""
+GROUP = 32
+"""Items that are looked at as one when the best are sought."""
+EXACT = 2**24
+"""Ones that can be added up in float32."""
 
 
 def rows_at_once(numbers_per_row: int, device: torch.device) -> int:
@@ -26,8 +30,9 @@ def rows_at_once(numbers_per_row: int, device: torch.device) -> int:
 
 def ranks(scores: Float[Tensor, "P V"], targets: Int[Tensor, "P"]) -> Int[Tensor, "P"]:
     """Rank of each target, 1 is best. An item with the target's score, or with NaN, stands before it."""
-    own = scores.gather(1, targets[:, None])
-    return (~(scores[:, 1:] < own)).sum(1)
+    below = torch.empty_like(scores[:, 1:])
+    torch.lt(scores[:, 1:], scores.gather(1, targets[:, None]), out=below)  # as numbers: truth values are added six times slower
+    return below.shape[1] - torch.cat([part.sum(1, keepdim=True).long() for part in torch.split(below, EXACT, 1)], 1).sum(1)
 
 
 def summary(ranks: Int[Tensor, "P"]) -> dict[str, float]:
@@ -42,8 +47,19 @@ def _summary(ranks: Float[Tensor, "P"]) -> Iterator[tuple[str, float]]:
 
 
 def top(scores: Float[Tensor, "P V"]) -> Int[Tensor, "P k"]:
-    """The list shown for each prediction, best first."""
-    return scores.topk(min(LIST, scores.shape[1] - 1), 1).indices
+    """The list shown for each prediction, best first.
+
+    An item of the list is the best of its group or shares it with one that is: so many groups as the list is long hold all of
+    it, and only their items are sorted.
+    """
+    length, groups = min(LIST, scores.shape[1] - 1), scores.shape[1] // GROUP
+    if groups <= length:
+        return scores.topk(length, 1).indices
+    grouped, rest = groups * GROUP, torch.arange(groups * GROUP, scores.shape[1], device=scores.device)
+    best = torch.unflatten(scores[:, :grouped], 1, (GROUP, groups)).amax(1).topk(length, 1, sorted=False).indices
+    steps = torch.arange(0, grouped, groups, device=scores.device)
+    places = torch.cat([(best[:, :, None] + steps).flatten(1), rest.expand(len(scores), -1)], 1)
+    return places.gather(1, scores.gather(1, places).topk(length, 1).indices)
 
 
 def relative_popularity(counts: Int[Tensor, "V"]) -> Float[Tensor, "V"]:

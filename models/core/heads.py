@@ -121,8 +121,8 @@ class ItemHead(nn.Module):
 
     def scores(self, states: Float[Tensor, "P D"]) -> Float[Tensor, "P V"]:
         """Of every item; -inf for padding."""
-        scores_PV = functional.linear(self._state(states), self._vector(self.vectors()), self.bias)
-        return mask_padding(scores_PV.float())
+        scores_PV = functional.linear(self._state(states), self._vector(self.vectors()), mask_padding(self.bias[None])[0])
+        return scores_PV.float()
 
     def scores_of(self, states: Float[Tensor, "X T D"], items: Int[Tensor, "X J"]) -> Float[Tensor, "X T J"]:
         """Of some items for each state."""

@@ -39,6 +39,7 @@ def work(evaluate: EvaluateParams, name: str) -> Report:
         write_json(folder / "metrics.json", {"absent": True})
         return Report(notes=["no champion yet: nothing to compare with"], result={"model": name, "absent": True})
     model = weights.load(source)
+    model.fold()
     device = choose_device(evaluate.device, "evaluate.device")
     keep_memory()
     columns = model.columns_to_score(model.config)

@@ -61,3 +61,12 @@ def test_coverage_and_mean_popularity_by_hand() -> None:
 @pytest.mark.parametrize(("numbers", "rows"), [(1024, 2048), (10**9, 1)])
 def test_rows_are_bounded_by_memory_but_never_none(numbers: int, rows: int) -> None:
     assert metrics.rows_at_once(numbers, torch.device("cpu")) == rows
+
+
+@pytest.mark.parametrize("size", [2, 21, 30, 671, 672, 703, 5001])
+def test_the_list_is_that_of_a_sort_of_all_items(size: int) -> None:
+    scores = torch.randn(50, size, generator=torch.Generator().manual_seed(size)).round(decimals=2)  # with ties
+    scores[:, 0] = -INF
+    lists = metrics.top(scores)
+    torch.testing.assert_close(scores.gather(1, lists), scores.topk(min(20, size - 1), 1).values, rtol=0, atol=0)
+    assert all(len(set(row)) == len(row) for row in lists.tolist())

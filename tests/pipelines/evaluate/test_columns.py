@@ -74,7 +74,7 @@ def test_columns_of_one_value_or_none_do_not_end_the_training(
     trained([])
     add_column(Path("data/etl"), "category", [1] * EVENTS, [])  # null everywhere
     add_column(Path("data/etl"), "price", [0] * EVENTS, mean=0.0, std=1.0)
-    values = Path("params.yaml").read_text().replace("columns: []", "columns: [category, price]")
+    values = Path("params.yaml").read_text().replace(" columns: []", " columns: [category, price]")
     Path("params.yaml").write_text(values)
     assert stage.main(["train", "gru4rec"]) == stage.DONE
     said = capsys.readouterr().err
