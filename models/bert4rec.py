@@ -28,6 +28,7 @@ class BERT4RecConfig(MaskingConfig, TransformerConfig):
 
 class BERT4Rec(SequenceModel):
     Config: ClassVar[type[BERT4RecConfig]] = BERT4RecConfig
+    learning_rate: ClassVar[float] = 0.002
     config: BERT4RecConfig
 
     def __init__(self, config: BERT4RecConfig, features: Features) -> None:

@@ -26,6 +26,7 @@ class SASRecConfig(TransformerConfig, RepeatsConfig):
 
 class SASRec(RepeatsModel):
     Config: ClassVar[type[SASRecConfig]] = SASRecConfig
+    learning_rate: ClassVar[float] = 0.002
     config: SASRecConfig
 
     def __init__(self, config: SASRecConfig, features: Features) -> None:

@@ -44,6 +44,7 @@ class XLNetConfig(MaskingConfig, AttentionConfig):
 
 class XLNet(SequenceModel):
     Config: ClassVar[type[XLNetConfig]] = XLNetConfig
+    learning_rate: ClassVar[float] = 0.002
     config: XLNetConfig
 
     def __init__(self, config: XLNetConfig, features: Features) -> None:

@@ -36,6 +36,8 @@ class SessionModel(nn.Module):
     """Predicts the next item of a session. Subclasses set `Config` and implement `scores` and (if trained) `loss`."""
 
     Config: ClassVar[type[BaseConfig]]
+    learning_rate: ClassVar[float] = 0.004
+    """Largest step size of AdamW where the settings name none."""
 
     def __init__(self, config: BaseConfig, features: Features) -> None:
         super().__init__()

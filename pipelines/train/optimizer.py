@@ -18,9 +18,10 @@ from pipelines.train.schedule import momentum, rate
 class Steps:
     """One optimizer, or two side by side, that step together."""
 
-    def __init__(self, model: nn.Module, train: TrainParams) -> None:
+    def __init__(self, model: nn.Module, train: TrainParams, learning_rate: float) -> None:
+        self.learning_rate = learning_rate
         self.train, self.parameters = train, [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizers = optimizers(model, train)
+        self.optimizers = optimizers(model, train, learning_rate)
 
     def clear(self) -> None:
         for optimizer in self.optimizers:
@@ -30,7 +31,7 @@ class Steps:
         """One step with the gradients there are; in its middle this share 0..1 of the training is done."""
         if self.train.clip_norm:
             clip([parameter for parameter in self.parameters if parameter.grad is not None], self.train.clip_norm)
-        size, beta1 = self.train.learning_rate * rate(self.train, done), momentum(self.train, done)
+        size, beta1 = self.learning_rate * rate(self.train, done), momentum(self.train, done)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = size
@@ -57,7 +58,7 @@ class Steps:
             optimizer.load_state_dict({"state": remembered, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
+def optimizers(model: nn.Module, train: TrainParams, learning_rate: float) -> list[Optimizer]:
     """Matrices decay; item tables, biases and norms do not: a rare item would be forgotten."""
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -68,13 +69,13 @@ def optimizers(model: nn.Module, train: TrainParams) -> list[Optimizer]:
         flat = [parameter for parameter in matrices if parameter.ndim == 2]
         matrices = [parameter for parameter in matrices if parameter.ndim > 2]
         if flat:
-            found.append(Muon(flat, train.learning_rate, train.weight_decay, adjust_lr_fn="match_rms_adamw"))
+            found.append(Muon(flat, learning_rate, train.weight_decay, adjust_lr_fn="match_rms_adamw"))
     groups = [{"params": matrices, "weight_decay": train.weight_decay}, {"params": others, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     if groups and train.optimizer == "adagrad":
-        found.append(Adagrad(groups, train.learning_rate, fused=True))
+        found.append(Adagrad(groups, learning_rate, fused=True))
     elif groups:
-        found.append(AdamW(groups, train.learning_rate, fused=True))
+        found.append(AdamW(groups, learning_rate, fused=True))
     return found
 
 

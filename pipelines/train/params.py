@@ -32,8 +32,9 @@ class TrainParams(Config):
     """Epochs without a better validation MRR@20 after which training stops."""
     optimizer: Literal["adamw", "adagrad", "muon"]
     """What turns gradients into steps. muon: for hidden matrices, with adamw for tables, biases and norms."""
-    learning_rate: Annotated[PositiveFloat, Le(1.0), Search(5e-4, 2e-2, log=True)]
-    """Largest step size; adagrad wants about ten times that of adamw and muon."""
+    learning_rate: Annotated[PositiveFloat, Le(1.0), Search(5e-4, 2e-2, log=True)] | None
+    """Largest step size; adagrad wants about ten times that of adamw and muon. Empty: the model's own (recurrent 0.004,
+    transformers 0.002)."""
     weight_decay: Annotated[NonNegativeFloat, Le(1.0)]
     """Decay of the matrices (adagrad: added to the gradient); tables, biases and norms have none."""
     schedule: Literal["constant", "cosine", "one_cycle"]

@@ -46,7 +46,8 @@ class Stepper:
         self.numbers, self.lengths = sessions.cpu().numpy(), data.lengths[sessions].cpu().numpy()
         self.events, self.places, self.seen = int(self.lengths.sum()), 0, 0
         self.batch_events = train.batch_events or by_size(self.events)
-        self.steps, self.average = Steps(model, train), Average(model, train.average_decay)
+        learning_rate = train.learning_rate or model.learning_rate
+        self.steps, self.average = Steps(model, train, learning_rate), Average(model, train.average_decay)
         self.compiled = compile_blocks(model) if train.compile else 0
         self.generator = torch.Generator().manual_seed(train.seed)
         if not group.first:
@@ -133,6 +134,6 @@ class Stepper:
             number, train = first + wrong[0] + 1, self.train
             raise DivergedError(
                 f"the loss is {float(losses[number - 1])} at batch {number} of epoch {epoch}",
-                f"train.learning_rate = {train.learning_rate}, clip_norm = {train.clip_norm}, precision = {train.precision}",
+                f"train.learning_rate = {self.steps.learning_rate}, clip_norm = {train.clip_norm}, precision = {train.precision}",
                 "lower train.learning_rate or train.clip_norm",
             )

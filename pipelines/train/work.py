@@ -68,7 +68,9 @@ def one_of(group: Processes, lesson: Lesson) -> Report:
     tags = {"stage": "train", "model": name}
     with tracking.start(name, tags, kept.mlflow_run_id if kept else None) if group.first else nullcontext() as run:
         if run:
-            run.params({"train": train.model_dump(mode="json"), f"zoo.{name}": lesson.config.model_dump(mode="json")})
+            learning_rate = train.learning_rate or lesson.kind.learning_rate
+            settled = train.model_copy(update={"learning_rate": learning_rate}).model_dump(mode="json")
+            run.params({"train": settled, f"zoo.{name}": lesson.config.model_dump(mode="json")})
             profile = {"sessions": len(data.split), "events": len(data.items), **data.features.model_dump()}
             run.data(ETL, "train", profile)
         if kept and run:

@@ -20,7 +20,7 @@ def model() -> nn.ModuleDict:
 
 @pytest.mark.parametrize(("name", "kind"), [("adamw", AdamW), ("adagrad", Adagrad)])
 def test_item_tables_and_biases_do_not_decay(settings: Settings, model: nn.ModuleDict, name: str, kind: type) -> None:
-    (found,) = optimizers(model, settings(weight_decay=0.5, optimizer=name))
+    (found,) = optimizers(model, settings(weight_decay=0.5, optimizer=name), 0.01)
     assert type(found) is kind
     decaying, others = found.param_groups
     assert (decaying["weight_decay"], others["weight_decay"]) == (0.5, 0)
@@ -29,7 +29,7 @@ def test_item_tables_and_biases_do_not_decay(settings: Settings, model: nn.Modul
 
 
 def test_muon_has_the_matrices_and_adamw_the_rest(settings: Settings, model: nn.ModuleDict) -> None:
-    first, second = optimizers(model, settings(optimizer="muon", weight_decay=0.5))
+    first, second = optimizers(model, settings(optimizer="muon", weight_decay=0.5), 0.01)
     assert type(first) is Muon
     assert type(second) is AdamW
     assert [id(one) for group in first.param_groups for one in group["params"]] == [id(model["matrix"].weight)]
@@ -43,19 +43,19 @@ def one_step(settings: TrainParams, gradient: float, done: float = 0.5) -> float
     model = nn.Linear(1, 1, bias=False)
     before = model.weight.item()
     model.weight.grad = torch.full((1, 1), gradient)
-    Steps(model, settings).step(done)
+    Steps(model, settings, 0.25).step(done)
     return before - model.weight.item()
 
 
 def test_the_first_step_of_adagrad_and_adamw_is_the_learning_rate(settings: Settings) -> None:
     for name in ("adamw", "adagrad"):
-        plain = settings(optimizer=name, schedule="constant", weight_decay=0.0, learning_rate=0.25)
+        plain = settings(optimizer=name, schedule="constant", weight_decay=0.0)
         assert one_step(plain, 0.01) == pytest.approx(0.25, rel=1e-4)  # sign of the gradient
         assert one_step(plain, -3.0) == pytest.approx(-0.25, rel=1e-4)
 
 
 def test_the_schedule_moves_the_step_size(settings: Settings) -> None:
-    cosine = settings(optimizer="adagrad", schedule="cosine", warmup_share=0.0, weight_decay=0.0, learning_rate=0.25)
+    cosine = settings(optimizer="adagrad", schedule="cosine", warmup_share=0.0, weight_decay=0.0)
     assert one_step(cosine, 1.0, done=0.5) == pytest.approx(0.125, rel=1e-4)
 
 
@@ -82,5 +82,5 @@ def test_without_a_limit_gradients_are_not_clipped(settings: Settings) -> None:
     for limit, kept in ((0.0, 8.0), (0.5, 0.5)):
         model = nn.Linear(1, 1, bias=False)
         model.weight.grad = torch.full((1, 1), 8.0)
-        Steps(model, settings(clip_norm=limit)).step(0.5)
+        Steps(model, settings(clip_norm=limit), 0.004).step(0.5)
         assert model.weight.grad.item() == pytest.approx(kept, rel=1e-4)
