@@ -17,12 +17,13 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Le, Lt
 from jaxtyping import Float
 from pydantic import PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.core import config
 from models.core.base import Features
 from models.core.batch import SessionBatch
 from models.core.dropout import Dropout
+from models.core.recurrent import GRU
 from models.core.repeats import RepeatsConfig, RepeatsModel
 
 
@@ -41,11 +42,10 @@ class GRU4Rec(RepeatsModel):
     def __init__(self, config: GRU4RecConfig, features: Features) -> None:
         super().__init__(config, features)
         size = config.hidden_size
-        between = config.hidden_dropout if config.layers > 1 else 0.0
-        self.gru = nn.GRU(size, size, config.layers, batch_first=True, dropout=between)
+        self.gru = GRU(size, size, config.layers, config.hidden_dropout)
         self.dropout = Dropout(config.hidden_dropout)
 
     def states(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
         """Right padding comes after the last event: no state that is used has seen it."""
-        dropped_BLD: Tensor = self.dropout(self.gru(self.inputs(batch))[0])
+        dropped_BLD: Tensor = self.dropout(self.gru(self.inputs(batch)))
         return dropped_BLD
