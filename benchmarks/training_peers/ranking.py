@@ -31,6 +31,7 @@ def main() -> None:
     data = draw(round(job["positions"] * EVENTS_PER_POSITION), job["items"], device, test_share=1.0)
     torch.manual_seed(0)
     model = GRU4Rec(standard.model_copy(update=job["zoo"]), data.features).to(device)
+    model.fold()  # as the stage does
     chosen, counts = data.of(TEST, at_least=2), torch.ones(job["items"] + 1, dtype=torch.int64, device=device)
     rows, walls, cpus, found = metrics.rows_at_once(model.numbers_per_row(), device), [], [], 0
     for _ in range(job["repeat"]):

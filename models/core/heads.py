@@ -59,6 +59,7 @@ class ItemHead(nn.Module):
     """The item table, the scores of all items for a state, and the loss of states whose next item is known."""
 
     bias: Tensor
+    scored: Tensor | None
 
     def __init__(self, config: HeadConfig, num_items: int, columns: ItemColumns | None = None) -> None:
         super().__init__()
@@ -70,6 +71,7 @@ class ItemHead(nn.Module):
             self.bias = nn.Parameter(torch.zeros(num_items + 1))
         else:
             self.register_buffer("bias", torch.zeros(num_items + 1), persistent=False)
+        self.register_buffer("scored", None, persistent=False)
         self.negatives = Negatives(num_items, config.popularity_power)
 
     def know(self, counts: Int[Tensor, "V"], values: Mapping[str, Int[Tensor, "V"]] | None = None) -> None:
@@ -87,10 +89,12 @@ class ItemHead(nn.Module):
         return own + described.view_as(own)
 
     def fold(self) -> None:
-        """The columns' vectors become part of the items' own."""
+        """The columns' vectors become part of the items' own; what items are scored by is made once, the bias as one number
+        more of each: it would be a pass over all scores."""
         with torch.no_grad():
             self.table.weight.copy_(self.vectors())
-        self.columns = None
+            self.columns = None
+            self.scored = torch.cat([self._vector(self.table.weight), self._bias()[:, None]], 1)
 
     def loss(
         self,
@@ -121,13 +125,18 @@ class ItemHead(nn.Module):
 
     def scores(self, states: Float[Tensor, "P D"]) -> Float[Tensor, "P V"]:
         """Of every item; -inf for padding."""
-        scores_PV = functional.linear(self._state(states), self._vector(self.vectors()), mask_padding(self.bias[None])[0])
-        return scores_PV.float()
+        states_PD = self._state(states)
+        if self.scored is not None:
+            return functional.linear(functional.pad(states_PD, (0, 1), value=1.0), self.scored).float()
+        return functional.linear(states_PD, self._vector(self.vectors()), self._bias()).float()
 
     def scores_of(self, states: Float[Tensor, "X T D"], items: Int[Tensor, "X J"]) -> Float[Tensor, "X T J"]:
         """Of some items for each state."""
         vectors_XJD = self._vector(self.vectors(items))
         return self._state(states) @ vectors_XJD.transpose(1, 2) + self.bias[items][:, None]
+
+    def _bias(self) -> Tensor:
+        return mask_padding(self.bias[None])[0]
 
     def _state(self, states_XD: Tensor) -> Tensor:
         cosine = self.config.similarity == "cosine"

@@ -121,8 +121,8 @@ class RepeatsModel(SequenceModel):
         return loss
 
     def _pointed(self, scores_XV: Tensor, items_XJ: Tensor, points_XJ: Tensor) -> Tensor:
-        """Points of padding go to padding, whose score is -inf."""
-        return scores_XV.scatter_add(1, items_XJ, points_XJ.to(scores_XV.dtype))
+        """The same scores, changed. Points of padding go to padding, whose score is -inf."""
+        return scores_XV.scatter_add_(1, items_XJ, points_XJ.to(scores_XV.dtype))
 
 
 def _exp(scores: Tensor) -> Tensor:
