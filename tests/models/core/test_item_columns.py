@@ -47,9 +47,12 @@ def test_a_column_that_was_not_told_is_named() -> None:
         ItemColumns(SIZES, num_items=3, size=8).know({"category": VALUES["category"]})
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
 @pytest.mark.parametrize("name", SEQUENCE_MODELS)
-def test_folded_the_scores_are_the_same(name: str) -> None:
-    made = model(name).eval()
+def test_folded_the_scores_are_the_same(name: str, similarity: str) -> None:
+    made = model(name, similarity=similarity).eval()
+    if similarity == "dot":
+        torch.nn.init.normal_(made.get_parameter("head.bias"))
     before = made.scores(SESSION)
     made.fold()
     assert not any("columns" in key for key in made.state_dict())
