@@ -1,6 +1,7 @@
 """A setting is a typed field: bounds in the type, unit and help in the docstring, search range in `Search`.
 
-Values are in `params.yaml` only, so fields have no defaults.
+Values are in `params.yaml` only, so fields have no defaults. A field that came later has one, what its absence meant, so that a
+champion trained before can still be read.
 """
 
 from __future__ import annotations

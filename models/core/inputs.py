@@ -45,7 +45,7 @@ class InputConfig(config.Config):
     """Share 0..1 of an event vector's numbers that training blanks."""
     columns: Annotated[tuple[str, ...], AfterValidator(beside_the_item)]
     """Columns of data/etl that are read beside the item, such as category, brand, price, event_type, hour_sin; [] for none."""
-    item_columns: Annotated[tuple[str, ...], AfterValidator(beside_the_item)]
+    item_columns: Annotated[tuple[str, ...], AfterValidator(beside_the_item)] = ()
     """Columns of indices that describe items, such as category and brand: the vectors of an item's values, at its last
     training event, are added to its own, where it is read and where it is scored. [] for none."""
     merge: Literal["concat", "add", "multiply"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from models.core import registry
 from models.core.base import Features, SessionModel
 from models.core.batch import SessionBatch
 from models.core.item_columns import ItemColumns
+from pipelines.stores import weights
 from tests.models.conftest import ZOO
 
 SIZES = {"category": 6, "brand": 5}
@@ -69,3 +73,11 @@ def test_an_item_learns_from_those_of_its_kind(name: str, loss: str) -> None:
     gradient = made.get_submodule("head.columns.table").weight.grad
     assert gradient[4].abs().sum() > 0
     assert gradient[0].abs().sum() == 0
+
+
+def test_a_model_saved_before_there_were_item_columns_is_read(tmp_path: Path, train: Callable[..., SessionModel]) -> None:
+    weights.save("gru4rec", train("gru4rec"), tmp_path)
+    card = json.loads((tmp_path / weights.CARD).read_text())
+    del card["config"]["item_columns"]
+    (tmp_path / weights.CARD).write_text(json.dumps(card))
+    assert weights.load(tmp_path).config.model_dump()["item_columns"] == ()
