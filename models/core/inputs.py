@@ -28,7 +28,7 @@ WIDEST = 2.0
 """The outer bins' centres: numbers of data/etl have standard deviation 1 or are sines and cosines."""
 
 
-def beside_the_item(names: tuple[str, ...]) -> tuple[str, ...]:
+def _beside_the_item(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError("a column is named twice")
     if "item_id" in names:
@@ -43,9 +43,9 @@ class InputConfig(config.Config):
 
     embedding_dropout: Annotated[float, Ge(0), Lt(1), config.Search(0.0, 0.6)]
     """Share 0..1 of an event vector's numbers that training blanks."""
-    columns: Annotated[tuple[str, ...], AfterValidator(beside_the_item)]
+    columns: Annotated[tuple[str, ...], AfterValidator(_beside_the_item)]
     """Columns of data/etl that are read beside the item, such as category, brand, price, event_type, hour_sin; [] for none."""
-    item_columns: Annotated[tuple[str, ...], AfterValidator(beside_the_item)] = ()
+    item_columns: Annotated[tuple[str, ...], AfterValidator(_beside_the_item)] = ()
     """Columns of indices that describe items, such as category and brand: the vectors of an item's values, at its last
     training event, are added to its own, where it is read and where it is scored. [] for none."""
     merge: Literal["concat", "add", "multiply"]

@@ -117,6 +117,7 @@ def served(
         raise DataError(what, "data/etl/vocabulary.parquet", "train again on this vocabulary: dvc repro")
     if (vocabulary["item_id"] == NO_ITEM).any():
         raise DataError(f"an item has the id {NO_ITEM}", "data/etl/vocabulary.parquet", "this id pads sessions; rename the item")
+    model.fold()  # before its size is looked at: what items are scored by comes on top of what they are read by
     return Served(model, vocabulary, num_answers, Columns(meanings, vocabulary, items)).eval()
 
 
@@ -128,7 +129,6 @@ def export(model: Served, path: Path) -> None:
         raise DataError(f"the model has {size_gb:.1f} GB of weights, one ONNX file holds {LARGEST_GB} GB", str(path), next_step)
     example = torch.full((2, model.model.features.max_session_length), NO_ITEM)
     example[:, 0] = model.sorted_ids[0]
-    model.model.fold()
     names = inputs(model.columns.meanings)
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
