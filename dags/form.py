@@ -1,6 +1,7 @@
 """params.schema.json + params.yaml -> the trigger form: one typed field for each setting, with help and bounds."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,23 @@ def params() -> dict[str, Param]:
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     fields = dict(_fields(schema, schema["$defs"], values, ()))
     return {key: fields[key] for key in sorted(fields, key=lambda key: FIRST.index(key) if key in FIRST else len(FIRST))}
+
+
+def only(*keys: str) -> dict[str, Param]:
+    """Some of the settings."""
+    every = params()
+    return {key: every[key] for key in keys}
+
+
+def version() -> Param:
+    """A registered version, picked from the list that the watcher keeps in NEXTCLICK_VAR/versions.json."""
+    path = Path(os.environ["NEXTCLICK_VAR"]) / "versions.json"
+    rows = json.loads(path.read_text()) if path.exists() else []
+    if not rows:
+        return Param(type="integer", title="version", description="No version is registered yet.")
+    labels = {str(row["version"]): row["label"] for row in rows}
+    listed = [row["version"] for row in rows]
+    return Param(type="integer", enum=listed, values_display=labels, title="version", description="Of the model registry.")
 
 
 def _fields(schema: dict[str, Any], definitions: dict[str, Any], values: dict[str, Any], path: tuple[str, ...]):

@@ -31,7 +31,7 @@ with DAG(
         stages("evaluate", pool="gpu").expand(env=workspace.output),
         action("register"),
         gate,  # exits 99 on "no": the rest is skipped, the champion stays
-        review(),
-        action("promote", env={"REVIEW": "{{ ti.xcom_pull('review') | tojson }}"}, outlets=[Asset("champion")]),
+        *review(),  # the same: an answer that is no approval ends it here
+        action("promote", outlets=[Asset("champion")]),
     )
     chain(etl, action("evaluate", "champion", pool="gpu"), gate)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import BaseOperatorLink, Param
 
 ROOT, VAR, WORKER = (os.environ[f"NEXTCLICK_{name}"] for name in ("ROOT", "VAR", "WORKER"))
@@ -67,18 +67,29 @@ class MLflow(BaseOperatorLink):
         return next((url for name, url in links.items() if name.startswith("MLflow")), "")
 
 
-class Review(ApprovalOperator):
-    """A person approves in Required Actions; with `gate.review: auto` the gate's yes is enough."""
+class Review(HITLOperator):
+    """A person approves or rejects in Required Actions; with `gate.review: auto` the gate's yes is enough.
+
+    What comes next runs either way: `review close` writes the answer down, and says no by its exit code.
+    """
+
+    APPROVE, REJECT = "Approve", "Reject"
 
     def execute(self, context: Any) -> Any:
         if context["params"]["gate.review"] == "auto":
             self.log.info("gate.review is auto: the gate's yes is enough, nobody is asked")
-            return {"chosen_options": [self.APPROVE], "params_input": {"comment": None}, "responded_by_user": {"name": "auto"}}
+            return {"chosen_options": [self.APPROVE], "params_input": {}, "responded_by_user": {"name": "auto"}}
+        self.response_timeout = timedelta(hours=context["params"]["review.hours"])
         return super().execute(context)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        timed_out = bool(event.get("timedout"))
         answer = super().execute_complete(context, event)
-        return {**answer, "responded_at": str(answer["responded_at"])}  # the next task takes it as JSON
+        if answer["chosen_options"] == [self.REJECT] and not timed_out and not (answer["params_input"].get("why") or "").strip():
+            self.log.warning("a rejection needs a reason: the question is asked again")
+            return self.execute(context)
+        # the next task takes it as JSON
+        return {**answer, "responded_at": str(answer["responded_at"]), "timed_out": timed_out}
 
 
 LINKS: dict[str, tuple[BaseOperatorLink, ...]] = {
@@ -87,15 +98,21 @@ LINKS: dict[str, tuple[BaseOperatorLink, ...]] = {
     "evaluate": (MLflow(),),
     "register": (MLflow(),),
     "gate": (Decision(),),
+    "review_open": (MLflow(),),
+    "review_close": (MLflow(),),
     "promote": (MLflow(),),
 }
 
 
 def action(name: str, *words: str, cwd: str = WORKSPACE, env: dict[str, str] | None = None, **kwargs: Any) -> Command:
-    """An action changes a service: it always runs, and is tried again if the service was away."""
+    """An action changes a service: it always runs, and is tried again if the service was away.
+
+    A word may name a variable of `env` ("$VERSION"): what a form was filled with is never part of a line of shell.
+    """
+    quoted = [f'"{word}"' if word.startswith("$") else word for word in words]
     return Command(
-        task_id="_".join((name, *words)),
-        bash_command=" ".join((PYTHON, name, *words)),
+        task_id="_".join((name, *(word for word in words if not word.startswith("$")))),
+        bash_command=" ".join((PYTHON, name, *quoted)),
         cwd=cwd,
         env={"WORKSPACE": WORKSPACE, **(env or {})},
         append_env=True,
@@ -122,14 +139,20 @@ def stages(name: str, **kwargs: Any) -> Any:
     )
 
 
-def review(**kwargs: Any) -> Review:
-    """The approval, with the decision table in its body. Nobody answers in a day: the champion stays."""
-    return Review(
+def review(*words: str, **kwargs: Any) -> tuple[Command, Review, Command]:
+    """The question is opened in the registry, asked here, and its answer written into the registry.
+
+    words, kwargs: the version, where it is not that of this run, as `action` takes them. Nobody answers in time: the
+    champion stays.
+    """
+    env = kwargs.pop("env", {})
+    ask = Review(
         task_id="review",
-        subject="Promote {{ ti.xcom_pull('gate')['result']['subject'] }}?",
-        body="{{ ti.xcom_pull('gate')['result']['table'] }}",
-        defaults="Reject",
-        response_timeout=timedelta(days=1),
-        params={"comment": Param(None, type=["null", "string"], title="Why", description="Kept in the model registry.")},
-        **kwargs,
+        subject="Promote {{ ti.xcom_pull('review_open')['result']['subject'] }}?",
+        body="{{ ti.xcom_pull('review_open')['result']['table'] }}",
+        options=[Review.APPROVE, Review.REJECT],
+        defaults=Review.REJECT,
+        params={"why": Param(None, type=["null", "string"], title="Why", description="Kept in the registry; needed to reject.")},
     )
+    given = {**env, "ANSWER": "{{ ti.xcom_pull('review') | tojson }}"}
+    return action("review", "open", *words, env=env, **kwargs), ask, action("review", "close", *words, env=given, **kwargs)

@@ -1,8 +1,8 @@
 """How a stage or an action runs: its sections of `params.yaml` come in, a report goes out.
 
 A stage is a package of this folder with a function `run`. The names of its parameters are the sections it reads, their
-annotations the types; a parameter `model: str` takes the word after the stage's name. What `run` returns is a Report:
-printed for people, and as one line of JSON, the last line of the output, for whoever called.
+annotations the types; a parameter `model: str` takes the word after the stage's name (with a default, the word may be left
+out). What `run` returns is a Report: printed for people, and as one line of JSON, the last line of the output, for the caller.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def arguments(name: str, run: Callable[..., Report], words: list[str]) -> dict[s
             values[key] = params.section(key, kind)
         elif wanted:
             values[key] = wanted.pop(0)
-        else:
+        elif inspect.signature(run).parameters[key].default is inspect.Parameter.empty:
             usage = f"python -m pipelines {name}"
             raise ParamsError(f"{name} needs a word more: {key}", usage, f"{usage} <{key}>")
     if wanted:

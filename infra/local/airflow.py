@@ -1,18 +1,18 @@
-"""Airflow on this machine: its settings, users, database, pool; and its REST interface for who wants to ask it."""
+"""Airflow on this machine: its settings, users, database, pool."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 
-import httpx
-
 from infra.local import keys, ports
+from infra.local.airflow_api import Airflow
 from pipelines.errors import ServiceError
 from pipelines.stores.settings import Settings
 
-USERS = {"admin": "admin", "reviewer": "op"}
-"""Name -> role of Airflow's simple auth manager: a reviewer triggers, approves and edits pools, but is no admin."""
+USERS = {"admin": "admin", "reviewer": "op", "mlflow": "user"}
+"""Name -> role of Airflow's simple auth manager: a reviewer triggers, approves and edits pools, but is no admin.
+As mlflow, `infra.watch` carries over what a reviewer answers there."""
 
 POOL = "gpu"
 
@@ -61,11 +61,13 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def passwords(settings: Settings) -> dict[str, str]:
-    """User -> password, made once."""
+    """User -> password, made once; a user that a later release adds gets one then."""
     path = settings.var / "airflow" / "passwords.json"
-    if not path.exists():
-        keys.write(path, json.dumps({user: keys.new(16) for user in USERS}, indent=2))
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    known = dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    if missing := USERS.keys() - known.keys():
+        known |= {user: keys.new(16) for user in USERS if user in missing}
+        keys.write(path, json.dumps(known, indent=2))
+    return known
 
 
 def prepare(settings: Settings, env: dict[str, str]) -> None:
@@ -92,35 +94,17 @@ def prepare(settings: Settings, env: dict[str, str]) -> None:
     done.write_text(installed, encoding="utf-8")
 
 
-def client(settings: Settings, user: str = "admin") -> httpx.Client:
-    """Airflow's REST interface with that user's token; paths are relative to `/api/v2/`."""
-    login = {"username": user, "password": passwords(settings)[user]}
-    token = ask(httpx.post(f"{settings.airflow_url}/auth/token", json=login, timeout=10, trust_env=False))["access_token"]
-    return httpx.Client(
-        base_url=f"{settings.airflow_url}/api/v2/",
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=30,
-        trust_env=False,
-    )
-
-
-def ask(response: httpx.Response) -> dict[str, str]:
-    """The answer as a mapping. ServiceError says what Airflow objected to."""
-    if response.is_error:
-        where = f"{response.request.method} {response.request.url}: {response.status_code} {response.text[:300]}"
-        raise ServiceError("Airflow refused a request", where, "`make status` shows whether it is well; its logs lie in var/log")
-    return dict(response.json())
+def rest(settings: Settings, user: str = "admin") -> Airflow:
+    """Airflow's REST interface as that user."""
+    return Airflow(settings.airflow_url, user, passwords(settings)[user])
 
 
 def make_pool(settings: Settings) -> None:
     """The pool `gpu` with the slots that the settings say: a task in a pool that is not there never runs."""
-    with client(settings) as rest:
-        wanted: dict[str, str | int | bool] = {
-            "slots": settings.gpu_slots,
-            "description": "tasks that use a GPU",
-            "include_deferred": False,
-        }
-        if rest.get(f"pools/{POOL}").status_code == httpx.codes.NOT_FOUND:
-            ask(rest.post("pools", json={"name": POOL, **wanted}))
-        else:
-            ask(rest.patch(f"pools/{POOL}", json={"pool": POOL, **wanted}))
+    airflow = rest(settings)
+    wanted = {"slots": settings.gpu_slots, "description": "tasks that use a GPU", "include_deferred": False}
+    there = airflow.call("GET", "/api/v2/pools", params={"pool_name_pattern": POOL})["pools"]
+    if any(pool["name"] == POOL for pool in there):
+        airflow.call("PATCH", f"/api/v2/pools/{POOL}", json={"pool": POOL, **wanted})
+    else:
+        airflow.call("POST", "/api/v2/pools", json={"name": POOL, **wanted})

@@ -24,8 +24,8 @@ class Airflow:
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30, trust_env=False))
     token: str = ""
 
-    def call(self, method: str, path: str, **arguments: Any) -> Any:
-        """JSON of an answer; a new token is asked for when the old one is refused."""
+    def call(self, method: str, path: str, missing: int = 0, **arguments: Any) -> Any:
+        """JSON of an answer; a new token is asked for when the old one is refused. missing: the status that means None."""
         try:
             answer = self._ask(method, path, arguments)
             if answer.status_code == 401:
@@ -34,6 +34,8 @@ class Airflow:
         except httpx.TransportError as error:
             next_step = "`make status` shows it, `make up` starts it"
             raise ServiceError(f"Airflow does not answer: {error}", self.url, next_step) from None
+        if missing and answer.status_code == missing:
+            return None
         if answer.status_code in (400, 422):
             raise ParamsError("Airflow refused the values", f"{method} {path}: {answer.text}", "correct the value it names")
         if answer.is_error:
@@ -75,7 +77,17 @@ class Airflow:
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """Task instances, mapped ones each by itself."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances"
-        return list(self.call("GET", path, params={"limit": 100})["task_instances"])
+        found = self.call("GET", path, missing=404, params={"limit": 100})
+        return list(found["task_instances"]) if found else []
+
+    def task_state(self, dag: str, run: str, task: str) -> str | None:
+        """None as long as it is not scheduled, and for a run that is not there any more."""
+        return next((one["state"] for one in self.tasks(dag, run) if one["task_id"] == task), None)
+
+    def answer(self, dag: str, run: str, task: str, option: str, given: dict[str, Any]) -> bool:
+        """Answer an approval that waits; given: its form's fields. False if somebody has answered it already."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails"
+        return self.call("PATCH", path, missing=409, json={"chosen_options": [option], "params_input": given}) is not None
 
     def report(self, dag: str, run: str, task: dict[str, Any]) -> dict[str, Any]:
         """The JSON report a task ended with; empty if it has none."""

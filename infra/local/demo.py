@@ -44,7 +44,7 @@ def main(words: list[str]) -> int:
     values = overrides(given.source, given.raw, given.set)
     up.main([])
     passwords = airflow_settings.passwords(settings())
-    airflow = Airflow(settings().airflow_url, "admin", passwords["admin"])
+    airflow = airflow_settings.rest(settings())
     airflow.wait_for_dag(DAG)
     run = airflow.trigger(DAG, values)
     console.print(f"\nrun {run}{f' with {values}' if values else ''}")

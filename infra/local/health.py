@@ -87,6 +87,13 @@ def ask(http: httpx.Client, model: str) -> str:
     return "" if answer.is_success else f"does not answer ({answer.text[:200]})"
 
 
+def watch(settings: Settings, http: httpx.Client) -> Health:
+    """It says itself which part of its last looks did not go well."""
+    found = http.get(f"{settings.watch_url}/health").json()
+    said = "; ".join(f"{part}: {why}" for part, why in found["unwell"].items())
+    return Health(found["well"], said or ("looks, and MLflow knocks" if found["webhook"] else "looks every few seconds"))
+
+
 PROBES: dict[str, Callable[[Settings, httpx.Client], Health]] = {
     "mlflow": mlflow,
     "airflow-api-server": airflow("metadatabase"),
@@ -94,4 +101,5 @@ PROBES: dict[str, Callable[[Settings, httpx.Client], Health]] = {
     "airflow-dag-processor": airflow("dag_processor"),
     "airflow-triggerer": airflow("triggerer"),
     "triton": triton,
+    "watch": watch,
 }

@@ -19,6 +19,7 @@ SERVICES = {  # field of Settings -> who listens there
     "triton_http_port": "triton",
     "triton_grpc_port": "triton",
     "triton_metrics_port": "triton",
+    "watch_port": "watch",
 }
 
 

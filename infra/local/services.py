@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local import airflow, ports
+from infra.local import airflow, keys, ports
 from pipelines.stores.settings import Settings
 
 MARK = "NEXTCLICK_PLATFORM"
@@ -53,6 +53,7 @@ def services(settings: Settings) -> list[Service]:
         Service("airflow-dag-processor", airflow.command(settings, "dag-processor"), "", 10),
         Service("airflow-triggerer", airflow.command(settings, "triggerer", "--skip-serve-logs"), "", 10),
         Service("triton", (worker_python(settings), "-m", "infra.local.triton"), f"http://{settings.triton_url}", 10),
+        Service("watch", (worker_python(settings), "-m", "infra.watch"), "", 10),
     ]
 
 
@@ -88,6 +89,10 @@ def environment(settings: Settings) -> dict[str, str]:
         "NEXTCLICK_WORKER": str(settings.venv / "worker"),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # background jobs of MLflow: 1 GiB that nobody uses here
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        # its webhooks knock at infra.watch, on this machine; their secret is kept encrypted
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": keys.kept(settings.var / "secrets" / "mlflow-fernet-key") + "=",
         "NO_PROXY": f"{os.environ.get('NO_PROXY', '')},{ports.LOOPBACK},localhost".lstrip(","),
         "PYTHONUNBUFFERED": "1",
     }

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pipelines.errors import DataError, ServiceError
-from pipelines.stores import manifest, tracking
+from pipelines.stores import manifest, signature, tracking
 from pipelines.stores.settings import settings
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
@@ -56,14 +56,14 @@ class Version:
 
 def resolve(alias: str) -> Version | None:
     """The version an alias points to; None if there is no such alias (or no version at all)."""
-    with _service() as client:
+    with service() as client:
         found = _or_none(lambda: client.get_model_version_by_alias(settings().model_name, alias))
     return _version(found) if found else None
 
 
 def get(version: int) -> Version:
     """DataError, with the versions there are, if it does not exist."""
-    with _service() as client:
+    with service() as client:
         found = _or_none(lambda: client.get_model_version(settings().model_name, str(version)))
         known = [] if found else [one.version for one in client.search_model_versions(f"name='{settings().model_name}'")]
     if found:
@@ -76,7 +76,7 @@ def get(version: int) -> Version:
 
 def find(package_key: str) -> Version | None:
     """The newest version with this key, if the same package was registered before."""
-    with _service() as client:
+    with service() as client:
         question = f"name='{settings().model_name}' and tags.{KEY}='{package_key}'"
         found = sorted(client.search_model_versions(question), key=lambda one: -int(one.version))
         return _version(client.get_model_version(settings().model_name, found[0].version)) if found else None
@@ -100,7 +100,7 @@ def fetch(which: str | int | Version, folder: Path) -> Version | None:
     origin = f"{version.model} version {version.version}, {version.source}"
     if not version.hashes:
         raise DataError("the version has no hashes", origin, "only versions made by `register` can be served")
-    with _service() as client:
+    with service() as client:
         place = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
         pulled = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=str(draft)))
     manifest.check(pulled, version.hashes, f"{origin}, {place}")
@@ -115,7 +115,7 @@ def register(package: Path, run_id: str, description: str, tags: Mapping[str, st
     listed = {HASH + name: value for name, value in manifest.hashes(package).items()}
     listed[HASH + manifest.MANIFEST] = manifest.sha256(package / manifest.MANIFEST)
     name = settings().model_name
-    with _service() as client:
+    with service() as client:
         run = client.get_run(run_id)
         _or_none(
             lambda: client.create_registered_model(name, description="Next item of a session; raw item ids in and out."), "EXISTS"
@@ -128,7 +128,7 @@ def register(package: Path, run_id: str, description: str, tags: Mapping[str, st
             source=f"models:/{logged.model_id}",
             run_id=run_id,
             description=description,
-            tags={**tags, **listed, KEY: package_key},
+            tags={**tags, **listed, **signature.sign(package / manifest.MANIFEST), KEY: package_key},
             model_id=logged.model_id,
         )
         return _version(client.get_model_version(name, made.version))
@@ -136,30 +136,68 @@ def register(package: Path, run_id: str, description: str, tags: Mapping[str, st
 
 def move(alias: str, version: int) -> None:
     """The alias points to this version from now on."""
-    with _service() as client:
+    with service() as client:
         client.set_registered_model_alias(settings().model_name, alias, str(version))
 
 
+def swap(alias: str, expected: int | None, version: int) -> None:
+    """Compare and set: the alias moves to `version` if it points to `expected` (None: to nothing); else DataError.
+
+    MLflow knows no such step. Between the comparison and the move lies one request; our own publishers are kept out of it
+    by the publish lock, and a person's hand in MLflow's page that comes into it is seen by the question afterwards and said.
+    A move that MLflow did not confirm counts if the alias is found moved.
+    """
+    _compare(alias, expected, "it was moved meanwhile, nothing was changed: start again from what is champion now")
+    try:
+        move(alias, version)
+    except ServiceError:
+        found = resolve(alias)
+        if found is None or found.version != version:
+            raise
+    _compare(alias, version, "somebody moved it at the same moment: look at both versions, then promote the right one")
+
+
+def _compare(alias: str, expected: int | None, next_step: str) -> None:
+    found = resolve(alias)
+    if (found.version if found else None) != expected:
+        words = [f"version {number}" if number else "no version" for number in (found.version if found else None, expected)]
+        raise DataError(f"the alias {alias} points to {words[0]}, not to {words[1]}", settings().tracking_uri, next_step)
+
+
 def drop(alias: str) -> None:
-    with _service() as client:
+    with service() as client:
         client.delete_registered_model_alias(settings().model_name, alias)
 
 
 def tag(version: int, tags: Mapping[str, str]) -> None:
-    with _service() as client:
+    with service() as client:
         for key, value in tags.items():
             client.set_model_version_tag(settings().model_name, str(version), key, value)
 
 
+def untag(version: int, keys: Iterable[str]) -> None:
+    with service() as client:
+        for key in keys:
+            client.delete_model_version_tag(settings().model_name, str(version), key)
+
+
+def versions(newest: int = 100) -> list[Version]:
+    """The newest versions with their tags, newest first."""
+    with service() as client:
+        which = f"name='{settings().model_name}'"
+        found = client.search_model_versions(which, max_results=newest, order_by=["version_number DESC"])
+        return [_version(one) for one in found]
+
+
 def describe(version: int, text: str) -> None:
     """Markdown of the version's page."""
-    with _service() as client:
+    with service() as client:
         client.update_model_version(settings().model_name, str(version), text)
 
 
 def attach(run_id: str, folder: Path, place: str) -> None:
     """Files as artifacts of a run."""
-    with _service() as client:
+    with service() as client:
         client.log_artifacts(run_id, str(folder), place)
 
 
@@ -209,7 +247,7 @@ def _or_none(question: Callable[[], T], code: str = "NOT_FOUND|DOES_NOT_EXIST|IN
 
 
 @contextmanager
-def _service() -> Iterator[Any]:
+def service() -> Iterator[Any]:
     """MLflow's client; its failures become ServiceError."""
     tracking.check()
     import mlflow

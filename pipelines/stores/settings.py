@@ -42,11 +42,15 @@ class Settings(BaseSettings):
     """Folder that Airflow reads its DAGs from."""
     gpu_slots: Annotated[int, Ge(1)] = 1
     """Tasks that may be on a GPU at once: the size of Airflow's pool `gpu`."""
+    watch_port: Port = 8010
+    """Where `infra.watch` hears MLflow's webhooks and says how it fares."""
     model_name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")] = "session_next_item"
     """The registered model in MLflow, and its name in Triton."""
     triton_http_port: Port = 8000
     triton_grpc_port: Port = 8001
     triton_metrics_port: Port = 8002
+    signing_key: str = ""
+    """Private key (PEM, elliptic curve) that signs versions, its public key beside it as .pub; empty: nothing is signed."""
 
     @property
     def tracking_uri(self) -> str:
@@ -67,6 +71,10 @@ class Settings(BaseSettings):
         return f"http://127.0.0.1:{self.airflow_port}"
 
     @property
+    def watch_url(self) -> str:
+        return f"http://127.0.0.1:{self.watch_port}"
+
+    @property
     def triton_url(self) -> str:
         """host:port of Triton's HTTP endpoint, as tritonclient wants it."""
         return f"127.0.0.1:{self.triton_http_port}"
@@ -79,6 +87,11 @@ class Settings(BaseSettings):
     def triton_key_file(self) -> Path:
         """Holds the secret that Triton's model-control API asks for (header x-admin-key)."""
         return self.var / "secrets" / "triton-key"
+
+    @property
+    def webhook_key_file(self) -> Path:
+        """Holds the secret with which MLflow signs its webhooks."""
+        return self.var / "secrets" / "mlflow-webhook-key"
 
 
 @cache

@@ -26,6 +26,7 @@ for dag in bag.dags.values():
         "pools": {task.task_id: task.pool for task in dag.tasks},
         "up": {task.task_id: sorted(task.upstream_task_ids) for task in dag.tasks},
         "params": {key: dag.params.get_param(key).schema for key in dag.params},
+        "lines": {task.task_id: task.bash_command for task in dag.tasks if hasattr(task, "bash_command")},
         "links": {task["task_id"]: task.get("_operator_extra_links") for task in tasks},
         "schedule": getattr(dag.timetable, "expression", None), "catchup": dag.catchup, "max_active_runs": dag.max_active_runs,
         "timetable": DagSerialization.to_dict(dag)["dag"]["timetable"],
@@ -37,6 +38,8 @@ print("\\n" + json.dumps({"errors": bag.import_errors, "dags": dags}, default=st
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     home = tmp_path_factory.mktemp("airflow")
+    rows = [{"version": 2, "label": "2: gru4rec, gate yes"}, {"version": 1, "label": "1: sasrec, gate no"}]
+    (home / "versions.json").write_text(json.dumps(rows))
     settings_of_the_platform = {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -56,12 +59,13 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_every_dag_file_can_be_read(bag: dict[str, Any]) -> None:
     assert bag["errors"] == {}
-    assert set(bag["dags"]) == {"retrain", "rollback"}
+    assert set(bag["dags"]) == {"retrain", "promote", "rollback", "override"}
 
 
 def test_retrain_is_the_sentence(bag: dict[str, Any]) -> None:
     order = bag["dags"]["retrain"]["order"]
-    sentence = ["workspace", "events", "validate", "etl", "train", "evaluate", "register", "gate", "review", "promote"]
+    sentence = ["workspace", "events", "validate", "etl", "train", "evaluate", "register", "gate", "review_open", "review"]
+    sentence += ["review_close", "promote"]
     assert [task for task in order if task in sentence] == sentence
     assert bag["dags"]["retrain"]["up"]["gate"] == ["evaluate_champion", "register"]
 
@@ -106,3 +110,21 @@ def test_links_lead_to_docs_runs_and_decision(bag: dict[str, Any]) -> None:
     assert "Data Docs" in links["validate"]
     assert "MLflow" in links["train"]
     assert "Decision" in links["gate"]
+
+
+def test_promote_goes_the_same_way_as_retrain_ends(bag: dict[str, Any]) -> None:
+    assert bag["dags"]["promote"]["order"] == ["review_open", "review", "review_close", "promote"]
+    assert bag["dags"]["retrain"]["up"]["promote"] == ["review_close"]
+
+
+def test_the_form_lists_the_versions(bag: dict[str, Any]) -> None:
+    version = bag["dags"]["promote"]["params"]["version"]
+    assert version["enum"] == [2, 1]
+    assert version["values_display"] == {"2": "2: gru4rec, gate yes", "1": "1: sasrec, gate no"}
+    assert bag["dags"]["override"]["params"]["reason"]["minLength"] == 10
+
+
+def test_what_a_person_types_is_never_part_of_a_line_of_shell(bag: dict[str, Any]) -> None:
+    lines = {task: line for dag in bag["dags"].values() for task, line in dag["lines"].items()}
+    assert lines["override"].endswith('override "$VERSION" "$REASON"')
+    assert not [line for line in lines.values() if "params" in line]

@@ -103,13 +103,12 @@ def test_nothing_listens_but_on_loopback(platform: Settings) -> None:
 
 def test_secrets_and_passwords_are_for_their_owner_only(platform: Settings) -> None:
     files = [*(platform.var / "secrets").iterdir(), platform.var / "airflow" / "passwords.json", supervise.socket(platform)]
-    assert len(files) == 6
+    assert len(files) == 8
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
 def test_the_reviewer_logs_in_and_the_pool_is_there(platform: Settings) -> None:
-    with airflow.client(platform, "reviewer") as rest:
-        assert rest.get("pools/gpu").json()["slots"] == 1
+    assert airflow.rest(platform, "reviewer").call("GET", "/api/v2/pools/gpu")["slots"] == 1
 
 
 def test_a_wrong_password_is_refused(platform: Settings) -> None:
@@ -198,11 +197,10 @@ def test_a_service_that_cannot_start_again_is_shown_as_failed_with_its_log(platf
 
 def test_down_leaves_nothing_running_not_even_a_task(platform: Settings) -> None:
     """Airflow gives a task's command a session of its own: stopping the services does not reach it."""
-    with airflow.client(platform) as rest:
-        until(lambda: rest.get("dags/sleeper").is_success)
-        assert rest.get("dags/sleeper").json()["is_paused"]
-        airflow.ask(rest.patch("dags/sleeper", json={"is_paused": False}))
-        airflow.ask(rest.post("dags/sleeper/dagRuns", json={"logical_date": None}))
+    rest = airflow.rest(platform)
+    rest.wait_for_dag("sleeper")
+    assert rest.call("GET", "/api/v2/dags/sleeper")["is_paused"]
+    rest.trigger("sleeper", {})
     until((platform.var / "asleep").exists)
     sleeping = [process for process in supervise.processes(platform) if process.name() == "sleep"]
     assert len(sleeping) == 1

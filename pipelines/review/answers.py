@@ -1,0 +1,76 @@
+"""What a reviewer's words on the version's page in MLflow mean: tags in, the next step out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+OPEN, APPROVED, REJECTED, TIMED_OUT = "open", "approved", "rejected", "timed out"
+"""Values of the tag `review.answer`, which counts."""
+WAITING = "waiting"
+"""Value of the tag `review`, which people read and change, while an answer is awaited."""
+ALIAS = "approved"
+"""Moving this alias to the version approves it too."""
+WORDS = {"approved": APPROVED, "approve": APPROVED, "yes": APPROVED, "rejected": REJECTED, "reject": REJECTED, "no": REJECTED}
+HOW = (
+    "set the tag review to approved; or to rejected, with the reason in the tag review.why (or: rejected: the reason); "
+    "or move the alias approved to this version; or answer in Airflow: {url}"
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """To be given to the run that waits."""
+
+    approved: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """The answer does not count. text goes into `review.told`; review is what the tag `review` becomes, None to remove it."""
+
+    text: str
+    review: str | None
+
+
+def heard(tags: Mapping[str, str], aliased: bool) -> tuple[str | None, str]:
+    """What a person says by the tag `review` (and `review.why`), or by the alias: the answer, and the reason.
+
+    The answer is None if nothing is said, and the word itself if it is none that is known.
+    """
+    word, _, reason = (part.strip() for part in tags.get("review", "").partition(":"))
+    if word.lower() in ("", WAITING):
+        return (APPROVED if aliased else None), tags.get("review.why", "").strip()
+    return WORDS.get(word.lower(), word), reason or tags.get("review.why", "").strip()
+
+
+def respond(tags: Mapping[str, str], aliased: bool) -> Answer | Told | None:
+    """What is to be done about what a version's page says; None: nothing."""
+    state, (said, why) = tags.get("review.answer"), heard(tags, aliased)
+    if said is None or said == state or (said in (WAITING, TIMED_OUT)):
+        return None
+    if said not in (APPROVED, REJECTED):
+        return Told(f"{said!r} is not an answer: approved, or rejected with a reason", _shown(state))
+    if state == OPEN:
+        if said == REJECTED and not why:
+            return Told("a rejection needs a reason: set the tag review.why, then review to rejected", WAITING)
+        return Answer(said == APPROVED, why)
+    if state is not None:
+        return Told(_late(said, tags), state)
+    if said == REJECTED:
+        return Told("nobody has asked about this version: there is nothing to reject", None)
+    if tags.get("gate.verdict") == "yes" or "override.by" in tags:
+        return Told("no review of this version is open: answer when its tag review says waiting, or use the DAG promote", None)
+    refused = tags.get("gate.refused")
+    because = f" ({refused})" if refused else ""
+    return Told(f"the gate has not let this version pass{because}: nobody can approve it; see the DAG override", None)
+
+
+def _shown(state: str | None) -> str | None:
+    return WAITING if state == OPEN else state
+
+
+def _late(said: str, tags: Mapping[str, str]) -> str:
+    by, side, at = (tags.get(f"review.{name}", "?") for name in ("by", "side", "at"))
+    return f"too late: {said} does not count, the version was {tags['review.answer']} by {by} ({side}, {at})"

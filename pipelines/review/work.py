@@ -1,0 +1,144 @@
+"""The action itself: open the question on the version's page, write the answer down."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from typing import Any
+
+from pipelines.errors import DataError, ParamsError, nearest
+from pipelines.paths import REGISTER
+from pipelines.review.answers import ALIAS, APPROVED, HOW, OPEN, REJECTED, TIMED_OUT, WAITING, heard
+from pipelines.review.params import ReviewParams
+from pipelines.stage import Report
+from pipelines.stores import registry
+from pipelines.stores.registry import Version
+from pipelines.stores.settings import settings
+
+WATCH = "mlflow"
+"""Airflow's user as which `infra.watch` carries answers over from MLflow."""
+DECISION = "\n\n# Decision\n"
+
+
+def work(review: ReviewParams, step: str, version: str) -> Report:
+    """See the package's docstring."""
+    if step == "open":
+        return open_review(registry.get(number(version)), review)
+    if step == "close":
+        return close_review(registry.get(number(version)))
+    raise ParamsError(f"review has no step {step!r}", "python -m pipelines review", nearest(step, ("open", "close")))
+
+
+def number(version: str) -> int:
+    """The version named, or the one that this run registered."""
+    if version:
+        try:
+            return int(version)
+        except ValueError:
+            raise ParamsError(f"{version!r} is no version", "python -m pipelines review", "give its number") from None
+    path = REGISTER / "version.json"
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["version"])
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError("this run has registered no version", f"{path}: {error}", "run register and gate, or name one") from None
+
+
+def open_review(version: Version, review: ReviewParams) -> Report:
+    """What an earlier review left is cleared: an old answer must not count for a new question."""
+    left = [key for key in version.tags if key == "review" or key.startswith("review.")]
+    registry.untag(version.version, left)
+    pointed = registry.resolve(ALIAS)
+    if pointed is not None and pointed.version == version.version:
+        registry.drop(ALIAS)
+    run, page = asking()
+    asked = {
+        "review": WAITING,
+        "review.answer": OPEN,
+        "review.asked_at": now(),
+        "review.run": run,
+        "review.how": HOW.format(url=page or "no run asks, the review was opened by hand"),
+    }
+    registry.tag(version.version, {key: value for key, value in asked.items() if value})
+    name = version.tags.get("model", "model")
+    return Report(
+        wrote={"open reviews": 1},
+        notes=[f"version {version.version} awaits an answer: {version.url}"],
+        result={
+            "version": version.version,
+            "subject": f"{version.model} version {version.version} ({name})",
+            "summary": f"version {version.version} awaits an answer, in Airflow or in MLflow, for {review.hours:g} hours",
+            "table": body(version),
+            "links": {"MLflow version": version.url},
+        },
+    )
+
+
+def asking() -> tuple[str, str]:
+    """DAG and run of Airflow that ask, and the page where they do; empty where no run does."""
+    dag, run = os.environ.get("AIRFLOW_CTX_DAG_ID", ""), os.environ.get("AIRFLOW_CTX_DAG_RUN_ID", "")
+    if not dag or not run:
+        return "", ""
+    return f"{dag}/{run}", f"{settings().airflow_url}/dags/{dag}/runs/{run}/tasks/review/required_actions"
+
+
+def body(version: Version) -> str:
+    """What a reviewer reads: the gate's decision, as it stands on the version's page, and the way there."""
+    decision = version.description.partition(DECISION)[2].strip() or "The gate has not judged this version."
+    override = version.tags.get("override.by")
+    warned = f"**Overridden by {override}**: {version.tags.get('override.why', '')}\n\n" if override else ""
+    return f"{warned}{decision}\n\n[The version in MLflow]({version.url})"
+
+
+def close_review(version: Version) -> Report:
+    """The answer that Airflow kept is the one that counts. DataError for a rejection without a reason."""
+    given = answer(version)
+    outcome = given["review.answer"]
+    if outcome == REJECTED and not given["review.why"]:
+        raise DataError("a rejection needs a reason", version.url, "answer again, with the reason")
+    said, _ = heard(version.tags, aliased=False)
+    told = {}
+    if said not in (None, WAITING, outcome):
+        told["review.told"] = f"too late: {said} does not count, the version was {outcome} by {given['review.by']}"
+    registry.tag(version.version, {"review": outcome, **{key: value for key, value in given.items() if value}, **told})
+    registry.untag(version.version, ["review.how"])
+    line = f"version {version.version} {outcome} by {given['review.by']} ({given['review.side']})"
+    why = f": {given['review.why']}" if given["review.why"] else ""
+    stays = "" if outcome == APPROVED else "; the champion stays"
+    return Report(
+        wrote={"answers": 1},
+        notes=[f"{line}{why}{stays}"],
+        result={
+            "version": version.version,
+            "answer": outcome,
+            "summary": f"{line}{why}{stays}",
+            "links": {"MLflow version": version.url},
+        },
+        refused=outcome != APPROVED,
+    )
+
+
+def answer(version: Version) -> dict[str, str]:
+    """Who, when, why, on which side; from what Airflow's approval gave."""
+    given: dict[str, Any] = json.loads(os.environ.get("ANSWER") or "null") or {}
+    if not given.get("chosen_options"):
+        raise DataError(
+            "there is no answer to write down", "environment: ANSWER", "run review close with what Airflow's approval gave"
+        )
+    who = (given.get("responded_by_user") or {}).get("name")
+    why = str((given.get("params_input") or {}).get("why") or "").strip()
+    at = str(given.get("responded_at") or now())
+    if given.get("timed_out"):
+        return _answer(TIMED_OUT, "nobody", at, "nobody answered in time", "Airflow")
+    outcome = APPROVED if given["chosen_options"] == ["Approve"] else REJECTED
+    if who == WATCH:
+        return _answer(outcome, version.tags.get("review.by", "somebody who can write in MLflow"), at, why, "MLflow")
+    return _answer(outcome, who or "auto", at, why, "Airflow" if who and who != "auto" else "gate.review: auto")
+
+
+def _answer(outcome: str, by: str, at: str, why: str, side: str) -> dict[str, str]:
+    return {"review.answer": outcome, "review.by": by, "review.at": at, "review.why": why, "review.side": side}
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
