@@ -24,10 +24,19 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
 
 
+def text(listed: Mapping[str, str]) -> str:
+    """What `manifest.json` says of these files: the same hashes make the same bytes."""
+    return json.dumps(dict(listed), indent=2, sort_keys=True) + "\n"
+
+
+def digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def write(folder: Path) -> dict[str, str]:
     """Write `manifest.json`; returns what it lists, with its own hash beside."""
     listed = hashes(folder)
-    (folder / MANIFEST).write_text(json.dumps(listed, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(text(listed), encoding="utf-8")
     return {**listed, MANIFEST: sha256(folder / MANIFEST)}
 
 

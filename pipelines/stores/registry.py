@@ -22,7 +22,6 @@ from pipelines.stores.settings import settings
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 HASH = "sha256."
 KEY = "package_key"
-FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 VERSION_FILE = "version.json"
 """Written beside a pulled package: which version it is."""
 
@@ -251,16 +250,7 @@ def service() -> Iterator[Any]:
     """MLflow's client; its failures become ServiceError."""
     tracking.check()
     import mlflow
-    from mlflow.exceptions import MlflowException
 
     mlflow.set_tracking_uri(settings().tracking_uri)  # some of its own look-ups know no other way
-    try:
+    with tracking.guard():
         yield mlflow.MlflowClient(tracking_uri=settings().tracking_uri, registry_uri=settings().tracking_uri)
-    except (MlflowException, ConnectionError) as error:
-        said = f"{settings().tracking_uri}: {' '.join(str(error).split())[:500]}"
-        if any(sign in said for sign in FULL):
-            raise ServiceError(
-                "the disk is full", said, "free space on that disk and run this again; nothing was changed"
-            ) from None
-        next_step = "make status shows whether it runs, make up starts it; then run this again"
-        raise ServiceError("MLflow does not answer as it should", said, next_step) from None

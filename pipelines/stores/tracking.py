@@ -27,6 +27,7 @@ REQUEST_S = 30
 """How long it may take to answer a request, of which there are two attempts; MLflow's own default is eight times two minutes."""
 BATCH = 1000
 """Metrics that MLflow takes in one request."""
+FULL = ("No space left on device", "Disk quota exceeded", "database or disk is full")
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -194,18 +195,24 @@ def _monitor(run_id: str) -> Any:
 
 
 def _ask(question: Callable[[], T]) -> T:
-    """MLflow's own failures as ServiceError."""
+    with guard():
+        return question()
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """MLflow's failures, of whatever it is asked, as ServiceError."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return question()
-    except MlflowException as error:
+        yield
+    except (MlflowException, ConnectionError) as error:
         raise _down(" ".join(str(error).split())[:500]) from None
 
 
 def _down(why: str) -> ServiceError:
-    return ServiceError(
-        "MLflow does not answer as it should",
-        f"{settings().tracking_uri}: {why}",
-        "make status shows whether it runs, make up starts it; NEXTCLICK_MLFLOW_URI names another one",
-    )
+    where = f"{settings().tracking_uri}: {why}"
+    if any(sign in why for sign in FULL):
+        return ServiceError("the disk is full", where, "free space on that disk and run this again; nothing was changed")
+    next_step = "make status shows whether it runs, make up starts it; NEXTCLICK_MLFLOW_URI names another one"
+    return ServiceError("MLflow does not answer as it should", where, next_step)

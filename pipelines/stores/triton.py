@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from typing import Any
 
+import numpy as np
+
 from pipelines.errors import ServiceError
 from pipelines.stores.answers import OUTPUTS, Answers, Request, join, parts
 from pipelines.stores.settings import settings
@@ -21,8 +23,8 @@ NEXT = "make status shows whether Triton runs, make up starts it; then run this 
 class Server:
     """The server of the settings, or of another address (host:port)."""
 
-    def __init__(self, url: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
-        self.url, self.timeout_s = url or settings().triton_url, timeout_s
+    def __init__(self, url: str | None = None, timeout_s: float | None = None) -> None:
+        self.url, self.timeout_s = url or settings().triton_url, timeout_s or TIMEOUT_S
         self._own = threading.local()
 
     def live(self) -> bool:
@@ -54,6 +56,27 @@ class Server:
         with self._service("Triton does not answer"):
             index = self._client().get_model_repository_index(headers=_key())
         return sorted(int(one["version"]) for one in index if one["name"] == model and one.get("state") == "READY")
+
+    def failure(self, model: str, version: str = "") -> str | None:
+        """One real inference, of zeros: None if it was answered, else what the server says is wrong.
+
+        The only sign of health: a server whose backend process has died calls itself and the model ready, and answers
+        every request with an error after a second. ServiceError if the server is away or too slow to say anything.
+        """
+        import tritonclient.http as http
+        from tritonclient.utils import InferenceServerException, triton_to_np_dtype
+
+        with self._service(f"Triton does not answer for {model}"):
+            try:
+                declared = self._client().get_model_metadata(model, version)["inputs"]
+                tensors = []
+                for one in declared:
+                    tensor = http.InferInput(one["name"], [max(1, int(size)) for size in one["shape"]], one["datatype"])
+                    tensors.append(tensor.set_data_from_numpy(np.zeros(tensor.shape(), triton_to_np_dtype(one["datatype"]))))
+                self._client().infer(model, tensors, model_version=version)
+            except InferenceServerException as error:
+                return " ".join(str(error).split())[:300]
+        return None
 
     def inputs(self, model: str) -> dict[str, int]:
         """The inputs of the served model, and the events of a session that each of them holds."""
