@@ -8,11 +8,13 @@ import subprocess
 from infra.local import keys, ports
 from infra.local.airflow_api import Airflow
 from pipelines.errors import ServiceError
+from pipelines.review.work import WATCH
 from pipelines.stores.settings import Settings
 
-USERS = {"admin": "admin", "reviewer": "op", "mlflow": "user"}
-"""Name -> role of Airflow's simple auth manager: a reviewer triggers, approves and edits pools, but is no admin.
-As mlflow, `infra.watch` carries over what a reviewer answers there."""
+PEOPLE = {"admin": "admin", "reviewer": "op"}
+"""Name -> role of Airflow's simple auth manager: a reviewer triggers, approves and edits pools, but is no admin."""
+USERS = {**PEOPLE, WATCH: "user"}
+"""With the one as whom `infra.watch` carries over what a reviewer answers in MLflow."""
 
 POOL = "gpu"
 

@@ -125,7 +125,7 @@ def fell(wanted: Settings, name: str, why: str) -> ServiceError:
 
 def addresses(wanted: Settings) -> str:
     """Where everything is and how to log in."""
-    logins = ", ".join(f"{user} / {password}" for user, password in airflow.passwords(wanted).items())
+    logins = ", ".join(f"{user} / {airflow.passwords(wanted)[user]}" for user in airflow.PEOPLE)
     return f"""\
   Airflow  {wanted.airflow_url}   log in: {logins}
   MLflow   {wanted.mlflow_url}

@@ -101,7 +101,7 @@ def close_review(version: Version) -> Report:
     if said not in (None, WAITING, outcome):
         told["review.told"] = f"too late: {said} does not count, the version was {outcome} by {given['review.by']}"
     registry.tag(version.version, {"review": outcome, **{key: value for key, value in given.items() if value}, **told})
-    registry.untag(version.version, ["review.how"])
+    registry.untag(version.version, [key for key in ("review.how", "review.told") if key in version.tags and key not in told])
     line = f"version {version.version} {outcome} by {given['review.by']} ({given['review.side']})"
     why = f": {given['review.why']}" if given["review.why"] else ""
     stays = "" if outcome == APPROVED else "; the champion stays"
