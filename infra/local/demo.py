@@ -1,13 +1,15 @@
-"""`make demo`: the whole river once, from raw clicks to Triton's answer, followed live.
+"""`make demo`: the whole river, from raw clicks to Triton's answer, followed live; then once more, gated against it.
 
-python -m infra.local demo [--source rees46 --raw path/to/2019-Oct.csv] [--set section.key=value ...]
+python -m infra.local demo [--source rees46 --raw path/to/2019-Oct.csv] [--set section.key=value ...] [--once]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from infra.local import up
 from infra.local.airflow_api import FINISHED, Airflow
 from infra.local.summary import answers, decision, models, pages
 from pipelines.errors import ParamsError
+from pipelines.paths import REGISTER
 from pipelines.stores.settings import settings
 
 DAG = "retrain"
@@ -31,11 +34,14 @@ MARKS = {
 
 
 def main(words: list[str]) -> int:
-    """Start what is not running, trigger the DAG, follow it, show what came out. 1 if the run failed."""
+    """Start what is not running, run the DAG twice, follow it, show what came out. 1 if a run failed."""
     arguments = argparse.ArgumentParser(prog="make demo", description=__doc__)
     arguments.add_argument("--source", help="rees46, gru4rec, mapped or simulate")
     arguments.add_argument("--raw", help="raw files: a file, a folder, or several separated by spaces")
     arguments.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any setting, as in the trigger form")
+    arguments.add_argument(
+        "--once", action="store_true", help="one training; without it a second one is judged against the first"
+    )
     given = arguments.parse_args(words)
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, 120)
@@ -43,26 +49,66 @@ def main(words: list[str]) -> int:
 
     values = overrides(given.source, given.raw, given.set)
     up.main([])
-    passwords = airflow_settings.passwords(settings())
     airflow = airflow_settings.rest(settings())
     airflow.wait_for_dag(DAG)
+    first = values if given.once else before(values)
+    run, workspace = once(airflow, first, console)
+    if run and workspace and not given.once:
+        models(workspace, console)
+        decision(workspace, console)
+        values, why = following(values, first, workspace)
+        console.print(f"\n[bold]a second training[/], judged against the champion that serves now: {why}")
+        run, workspace = once(airflow, values, console)
+    if not run or not workspace:
+        return 1
+    console.print(f"\n{time.monotonic() - begin:.0f} s since the start of the demo")
+    models(workspace, console)
+    decision(workspace, console)
+    answers(workspace, console)
+    pages(run, workspace, airflow_settings.passwords(settings()), console)
+    return 0
+
+
+def once(airflow: Airflow, values: dict[str, Any], console: Console) -> tuple[str, Path] | tuple[None, None]:
+    """One run of the DAG, followed to its end: its id and its workspace, or nothing if it failed (and then why)."""
     run = airflow.trigger(DAG, values)
     console.print(f"\nrun {run}{f' with {values}' if values else ''}")
     console.print(f"  {settings().airflow_url}/dags/{DAG}/runs/{run}\n")
     triggered = time.monotonic()
     state = follow(airflow, run, console)
-    console.print(
-        f"\nrun {state} in {time.monotonic() - triggered:.0f} s, {time.monotonic() - begin:.0f} s since the start of the demo"
-    )
-    workspace = settings().var / "runs" / run.replace(":", "").replace("+", "_")
+    console.print(f"\nrun {state} in {time.monotonic() - triggered:.0f} s")
     if state != "success":
         show_failure(airflow, run, console)
-        return 1
-    models(workspace, console)
-    decision(workspace, console)
-    answers(workspace, console)
-    pages(run, workspace, passwords, console)
-    return 0
+        return None, None
+    return run, settings().var / "runs" / run.replace(":", "").replace("+", "_")
+
+
+def shop(values: dict[str, Any]) -> Any:
+    """The settings of the simulated shop, as a run with these values has them; None if other clicks are read."""
+    events = yaml.safe_load((settings().root / "params.yaml").read_text(encoding="utf-8"))["events"]
+    if values.get("events.source", events["source"]) != "simulate" or values.get("events.last_day", events["last_day"]):
+        return None
+    found = events["simulate"]
+    return {key: values.get(f"events.simulate.{key}", value) for key, value in found.items()}
+
+
+def before(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the first of two runs: of the simulated shop, the last day has not come yet."""
+    simulated = shop(values)
+    if simulated is None or simulated["days"] < 4:
+        return values
+    last = date.fromisoformat(str(simulated["first_day"])) + timedelta(days=simulated["days"] - 2)
+    return {**values, "events.last_day": str(last)}
+
+
+def following(values: dict[str, Any], first: dict[str, Any], workspace: Path) -> tuple[dict[str, Any], str]:
+    """Settings of the second run, and what is new in it. It trains the champion's kind of model and the gate's two floors."""
+    champion = json.loads((workspace / REGISTER / "version.json").read_text(encoding="utf-8"))["name"]
+    trained = {"models": list(dict.fromkeys((champion, "session_knn", "session_popularity")))}
+    if first != values:
+        return {**values, **trained}, "the next day's clicks have come in"
+    seed = yaml.safe_load((workspace / "params.yaml").read_text(encoding="utf-8"))["train"]["seed"]
+    return {**values, **trained, "train.seed": seed + 1}, "the same clicks, another seed"
 
 
 def overrides(source: str | None, raw: str | None, pairs: list[str]) -> dict[str, Any]:
