@@ -51,7 +51,7 @@ def work(gate: GateParams) -> Report:
     GATE.mkdir(parents=True)
     (GATE / "decision.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     (GATE / "decision.md").write_text(decision.markdown(line, body, made["mlflow_url"]), encoding="utf-8")
-    tell(made, verdict, line, body)
+    tell(made, verdict, line, body, str(champion.version) if champion else "none")
     for name, one in verdicts.items():
         print(f"  {'yes' if one.passed else 'NO ':3} {name}: {one.reason}", flush=True)
     return Report(
@@ -126,14 +126,15 @@ def measured(models: list[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def tell(made: dict[str, Any], verdict: str, line: str, body: str) -> None:
-    """The decision on the version's page, in its tags, and as artifacts of its run."""
+def tell(made: dict[str, Any], verdict: str, line: str, body: str, champion: str) -> None:
+    """The decision on the version's page, in its tags, and as artifacts of its run. An override of an earlier one is over."""
     version = registry.get(made["version"])
     registry.attach(version.run_id, GATE, f"gate/version-{version.version}")
     card = version.description.partition("\n\n# Decision\n")[0]
     registry.describe(version.version, f"{card}\n\n# Decision\n\n{line}\n\n{body}\n")
     digest = manifest.sha256(GATE / "decision.json")
-    registry.tag(version.version, {"gate.decision_sha256": digest, "gate.verdict": verdict})
+    registry.untag(version.version, [key for key in registry.OVERRIDE if key in version.tags])
+    registry.tag(version.version, {"gate.decision_sha256": digest, "gate.champion": champion, "gate.verdict": verdict})
 
 
 def read(path: Path, next_step: str) -> dict[str, Any]:

@@ -1,13 +1,14 @@
-"""The action itself: the same publishing as a promotion, the other way round."""
+"""The action itself: the same change of the champion as a promotion, the other way round."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from pipelines.errors import DataError
 from pipelines.stage import Report
-from pipelines.stores import publication, registry, repository
+from pipelines.stores import changeover, journal, registry, repository
+from pipelines.stores.settings import settings
 from pipelines.stores.triton import Server
+
+NAME = "rollback"
 
 
 def work() -> Report:
@@ -15,22 +16,22 @@ def work() -> Report:
     server = Server()
     with repository.lock():
         server.check()
+        recovered = changeover.recover(settings().model_name, server)
         champion, previous = registry.resolve(registry.CHAMPION), registry.resolve(registry.PREVIOUS)
         if champion is None or previous is None or champion.version == previous.version:
             seen = f"champion: {champion.version if champion else 'none'}, previous: {previous.version if previous else 'none'}"
-            raise DataError("there is no previous champion to go back to", seen, "promote a version by number: promote.version")
-        # no repair first: that the champion cannot be served may be why somebody rolls back
-        old, new = champion.version, previous.version
-
-        def seal() -> None:
-            registry.move(registry.CHAMPION, new)
-            registry.move(registry.PREVIOUS, old)
-
-        publication.publish(previous, seal, server)
-        registry.tag(old, {"rolled_back_at": datetime.now(UTC).isoformat(timespec="seconds")})
-    line = f"Triton serves version {new} of {previous.model} again (before: version {old})"
+            next_step = "promote a version by number: python -m pipelines promote VERSION"
+            raise DataError("there is no previous champion to go back to", seen, next_step)
+        if any(one.action == NAME for one in recovered.finished):
+            # a task that is tried again, after it died with the alias moved: going back once more would undo it
+            old, new = previous, champion
+        else:
+            # no repair first: that the champion cannot be served may be why somebody rolls back
+            old, new = champion, previous
+            changeover.change(NAME, new, old, new, server, {old.version: {"rolled_back_at": journal.now()}})
+    line = f"Triton serves version {new.version} of {new.model} again (before: version {old.version})"
     return Report(
         wrote={"served versions": 1},
-        notes=[line],
-        result={"version": new, "previous": old, "summary": line, "links": {"MLflow version": previous.url}},
+        notes=[*recovered.notes, line],
+        result={"version": new.version, "previous": old.version, "summary": line, "links": {"MLflow version": new.url}},
     )

@@ -22,6 +22,8 @@ from pipelines.stores.settings import settings
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 HASH = "sha256."
 KEY = "package_key"
+OVERRIDE = ("override.by", "override.at", "override.why", "override.rules")
+"""Tags of a version that somebody lets pass against the gate; the gate's next verdict removes them."""
 VERSION_FILE = "version.json"
 """Written beside a pulled package: which version it is."""
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pipelines.errors import ServiceError
 from pipelines.stores import manifest
+from pipelines.stores.journal import sync
 from pipelines.stores.settings import settings
 
 BEFORE = ".config.before"
@@ -89,8 +90,8 @@ def stage(package: Path, model: str, version: int) -> Path:
     folder.mkdir(parents=True)
     for name in KEPT:
         shutil.copyfile(package / name, folder / name)
-        _sync(folder / name)
-    _sync(folder)
+        sync(folder / name)
+    sync(folder)
     return folder
 
 
@@ -108,7 +109,7 @@ def put(staged: Path, model: str, version: int) -> Path | None:
         if aside:
             aside.rename(target)
         raise
-    _sync(target.parent)
+    sync(target.parent)
     return aside
 
 
@@ -117,7 +118,7 @@ def take_back(model: str, version: int, aside: Path | None) -> None:
     drop(model, version)
     if aside:
         aside.rename(home(model) / str(version))
-    _sync(home(model))
+    sync(home(model))
 
 
 def whole(model: str, version: int, hashes: Mapping[str, str]) -> bool:
@@ -144,11 +145,11 @@ def pin(model: str, version: int) -> None:
     draft = path.with_name(f".{CONFIG}.{os.getpid()}")
     try:
         draft.write_text(f'{text}{policy}metric_tags {{ key: "registry_version" value: "{version}" }}\n', encoding="utf-8")
-        _sync(draft)
+        sync(draft)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def unpin(model: str) -> None:
@@ -158,12 +159,16 @@ def unpin(model: str) -> None:
         before.replace(path)
     else:
         path.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def mark(model: str, version: int) -> None:
     """The version has been champion: it stays for a rollback."""
     (home(model) / str(version) / PROMOTED).touch()
+
+
+def promoted(model: str, version: int) -> bool:
+    return (home(model) / str(version) / PROMOTED).exists()
 
 
 def numbers(model: str) -> list[int]:
@@ -179,12 +184,3 @@ def drop(model: str, version: int) -> None:
     aside.parent.mkdir(parents=True, exist_ok=True)
     (home(model) / str(version)).rename(aside)
     shutil.rmtree(aside)
-
-
-def _sync(path: Path) -> None:
-    """On disk, not only in the page cache: files and the folders that name them."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

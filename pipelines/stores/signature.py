@@ -33,7 +33,7 @@ def sign(path: Path) -> dict[str, str]:
         return {}
     from model_signing import signing
 
-    key = Path(settings().signing_key)
+    key = _key()
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / TAG
         try:
@@ -59,7 +59,7 @@ def verify(hashes: Mapping[str, str], signature: str | None, origin: str) -> Non
     from cryptography.exceptions import InvalidSignature
     from model_signing import verifying
 
-    key = Path(settings().signing_key).with_suffix(".pub")
+    key = _key().with_suffix(".pub")
     with tempfile.TemporaryDirectory() as folder:
         listed, bundle = Path(folder) / manifest.MANIFEST, Path(folder) / TAG
         listed.write_text(text, encoding="utf-8")
@@ -75,3 +75,8 @@ def verify(hashes: Mapping[str, str], signature: str | None, origin: str) -> Non
             raise DataError("the version is not signed by the owner of the key", f"{origin}: {said}", next_step) from None
     if manifest.digest(text) != hashes.get(manifest.MANIFEST):
         raise DataError("the registry's hashes do not make the manifest that was registered", origin, next_step)
+
+
+def _key() -> Path:
+    """A relative path is one from the project's root: runs have folders of their own."""
+    return settings().root / Path(settings().signing_key).expanduser()

@@ -16,7 +16,7 @@ from pipelines.columns import text_hash
 from pipelines.errors import DataError
 from pipelines.gate.params import GateParams
 from pipelines.promote.params import PromoteParams
-from pipelines.register.params import RegisterParams
+from pipelines.register.params import RegisterParams, ServeParams
 from pipelines.serve.client import Client, Event
 from pipelines.stores.answers import Graph, pad, read_golden
 from pipelines.stores.settings import Settings, settings
@@ -38,10 +38,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Set
         settings.cache_clear()
         run_folder.make(home, columns=run_folder.COLUMNS)
         patch.chdir(home)
-        found = register.run(params.section("register", RegisterParams))
+        found = register.run(params.section("register", RegisterParams), params.section("serve", ServeParams))
         assert found.result["name"] == "gru4rec"
         assert not gate.run(params.section("gate", GateParams)).refused
-        promote.run(PromoteParams(version=None, keep=3))
+        promote.run(PromoteParams(keep=3))
         yield home, platform
     settings.cache_clear()
 
@@ -49,7 +49,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Set
 def test_the_server_names_the_inputs_and_answers_as_the_file_does(served: tuple[Path, Settings]) -> None:
     home, platform = served
     model = httpx.get(f"http://127.0.0.1:{platform.triton_http_port}/v2/models/{platform.model_name}").json()
-    assert {one["name"] for one in model["inputs"]} == {"item_ids", "timestamps", "event_types"}
+    assert {one["name"] for one in model["inputs"]} == {"item_ids", "timestamps", "event_types", "exclude_seen", "denied_item_ids"}
     session = [Event(1, NOON, "view"), Event(8, NOON, "cart"), Event(15, NOON, "view")]
     (answer,) = Client().recommend([session], k=5)
     micros = int(NOON.timestamp()) * 1_000_000
@@ -65,8 +65,8 @@ def test_the_server_names_the_inputs_and_answers_as_the_file_does(served: tuple[
 
 def test_the_golden_sessions_hold_all_inputs(served: tuple[Path, Settings]) -> None:
     request, _ = read_golden(served[0] / "data/register/package/golden.json")
-    assert list(request) == ["item_ids", "timestamps", "event_types"]
-    assert {values.shape for values in request.values()} == {(24, run_folder.LENGTH)}
+    assert list(request) == ["item_ids", "timestamps", "event_types", "exclude_seen", "denied_item_ids"]
+    assert [values.shape for values in request.values()] == [(28, run_folder.LENGTH)] * 3 + [(28, 1), (28, 64)]
 
 
 @pytest.mark.parametrize(
