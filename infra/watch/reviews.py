@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from infra.local.airflow_api import Airflow
-from pipelines.review.answers import ALIAS, Answer, Told, respond
+from pipelines.review.answers import ALIAS, TAG, Answer, Told, respond
 from pipelines.stores import registry
 from pipelines.stores.registry import Version
 
@@ -34,7 +34,7 @@ def carry(version: Version, found: Answer, airflow: Airflow) -> list[str]:
     """
     dag, _, run = version.tags.get("review.run", "").partition("/")
     if not run:
-        return tell(version, Told("no run waits for this answer: the review was opened by hand", "waiting"))
+        return tell(version, Told("no run waits for this answer: the review was opened by hand", None))
     if airflow.task_state(dag, run, TASK) != PARKED:
         return []
     option = "Approve" if found.approved else "Reject"
@@ -46,9 +46,9 @@ def carry(version: Version, found: Answer, airflow: Airflow) -> list[str]:
 def tell(version: Version, found: Told) -> list[str]:
     """Said once: the tag `review` is put back, so that the page does not show an answer that does not count."""
     if found.review is None:
-        registry.untag(version.version, ["review"] if "review" in version.tags else [])
-    elif version.tags.get("review") != found.review:
-        registry.tag(version.version, {"review": found.review})
+        registry.untag(version.version, [TAG] if TAG in version.tags else [])
+    elif version.tags.get(TAG) != found.review:
+        registry.tag(version.version, {TAG: found.review})
     if version.tags.get("review.told") == found.text:
         return []
     registry.tag(version.version, {"review.told": found.text})

@@ -5,8 +5,8 @@
 
 in   data/register/version.json, or the version named
      environment, for close: ANSWER, what Airflow's approval was answered with (JSON)
-out  MLflow: tags of the version. `review` is where a person reads and answers; `review.answer`, `.by`, `.at`, `.why` and
-     `.side` are what counts; `review.how` says how to answer, `review.told` what an answer that did not count was told
+out  MLflow: tags of the version. `review` is where a person answers; `review.answer`, `.by`, `.at`, `.why` and `.side` are
+     what counts; `review.how` says how to answer, `review.told` what an answer that did not count was told
 
 The first answer counts, whichever side it comes from: Airflow keeps it, and what is said in MLflow is carried there by
 `infra.watch`. A version that the gate refused is not asked about.

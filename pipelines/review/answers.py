@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 OPEN, APPROVED, REJECTED, TIMED_OUT = "open", "approved", "rejected", "timed out"
 """Values of the tag `review.answer`, which counts."""
-WAITING = "waiting"
-"""Value of the tag `review`, which people read and change, while an answer is awaited."""
+TAG = "review"
+"""The tag by which a person answers: it is not there while an answer is awaited (MLflow's page adds tags, it does not replace
+them), and holds the answer that counts afterwards."""
 ALIAS = "approved"
 """Moving this alias to the version approves it too."""
 WORDS = {"approved": APPROVED, "approve": APPROVED, "yes": APPROVED, "rejected": REJECTED, "reject": REJECTED, "no": REJECTED}
 HOW = (
-    "set the tag review to approved; or to rejected, with the reason in the tag review.why (or: rejected: the reason); "
-    "or move the alias approved to this version; or answer in Airflow: {url}"
+    "add the tag review with the value approved, or rejected: and the reason; or give this version the alias approved; "
+    "or answer in Airflow: {url}"
 )
 
 
@@ -40,7 +41,7 @@ def heard(tags: Mapping[str, str], aliased: bool) -> tuple[str | None, str]:
     The answer is None if nothing is said, and the word itself if it is none that is known.
     """
     word, _, reason = (part.strip() for part in tags.get("review", "").partition(":"))
-    if word.lower() in ("", WAITING):
+    if not word:
         return (APPROVED if aliased else None), tags.get("review.why", "").strip()
     return WORDS.get(word.lower(), word), reason or tags.get("review.why", "").strip()
 
@@ -48,27 +49,29 @@ def heard(tags: Mapping[str, str], aliased: bool) -> tuple[str | None, str]:
 def respond(tags: Mapping[str, str], aliased: bool) -> Answer | Told | None:
     """What is to be done about what a version's page says; None: nothing."""
     state, (said, why) = tags.get("review.answer"), heard(tags, aliased)
-    if said is None or said == state or (said in (WAITING, TIMED_OUT)):
+    if said is None or said == state:
         return None
     if said not in (APPROVED, REJECTED):
-        return Told(f"{said!r} is not an answer: approved, or rejected with a reason", _shown(state))
+        return Told(f"{said!r} is not an answer: approved, or rejected: and the reason", _kept(state))
     if state == OPEN:
         if said == REJECTED and not why:
-            return Told("a rejection needs a reason: set the tag review.why, then review to rejected", WAITING)
+            return Told("a rejection needs a reason: add the tag review with the value rejected: and the reason", None)
         return Answer(said == APPROVED, why)
     if state is not None:
         return Told(_late(said, tags), state)
     if said == REJECTED:
         return Told("nobody has asked about this version: there is nothing to reject", None)
     if tags.get("gate.verdict") == "yes" or "override.by" in tags:
-        return Told("no review of this version is open: answer when its tag review says waiting, or use the DAG promote", None)
+        return Told(
+            "no review of this version is open: answer when its tag review.answer says open, or use the DAG promote", None
+        )
     refused = tags.get("gate.refused")
     because = f" ({refused})" if refused else ""
     return Told(f"the gate has not let this version pass{because}: nobody can approve it; see the DAG override", None)
 
 
-def _shown(state: str | None) -> str | None:
-    return WAITING if state == OPEN else state
+def _kept(state: str | None) -> str | None:
+    return None if state == OPEN else state
 
 
 def _late(said: str, tags: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.errors import DataError, ParamsError, nearest
 from pipelines.paths import REGISTER
-from pipelines.review.answers import ALIAS, APPROVED, HOW, OPEN, REJECTED, TIMED_OUT, WAITING, heard
+from pipelines.review.answers import ALIAS, APPROVED, HOW, OPEN, REJECTED, TAG, TIMED_OUT, heard
 from pipelines.review.params import ReviewParams
 from pipelines.stage import Report
 from pipelines.stores import registry
@@ -18,7 +18,7 @@ from pipelines.stores.settings import settings
 
 WATCH = "mlflow"
 """Airflow's user as which `infra.watch` carries answers over from MLflow."""
-DECISION = "\n\n# Decision\n"
+DECISION = "# Decision\n"
 
 
 def work(review: ReviewParams, step: str, version: str) -> Report:
@@ -46,14 +46,13 @@ def number(version: str) -> int:
 
 def open_review(version: Version, review: ReviewParams) -> Report:
     """What an earlier review left is cleared: an old answer must not count for a new question."""
-    left = [key for key in version.tags if key == "review" or key.startswith("review.")]
+    left = [key for key in version.tags if key == TAG or key.startswith(f"{TAG}.")]
     registry.untag(version.version, left)
     pointed = registry.resolve(ALIAS)
     if pointed is not None and pointed.version == version.version:
         registry.drop(ALIAS)
     run, page = asking()
     asked = {
-        "review": WAITING,
         "review.answer": OPEN,
         "review.asked_at": now(),
         "review.run": run,
@@ -84,7 +83,7 @@ def asking() -> tuple[str, str]:
 
 def body(version: Version) -> str:
     """What a reviewer reads: the gate's decision, as it stands on the version's page, and the way there."""
-    decision = version.description.partition(DECISION)[2].strip() or "The gate has not judged this version."
+    decision = version.description.partition(DECISION)[2].partition("\n# ")[0].strip() or "The gate has not judged this version."
     override = version.tags.get("override.by")
     warned = f"**Overridden by {override}**: {version.tags.get('override.why', '')}\n\n" if override else ""
     return f"{warned}{decision}\n\n[The version in MLflow]({version.url})"
@@ -98,9 +97,9 @@ def close_review(version: Version) -> Report:
         raise DataError("a rejection needs a reason", version.url, "answer again, with the reason")
     said, _ = heard(version.tags, aliased=False)
     told = {}
-    if said not in (None, WAITING, outcome):
+    if said not in (None, outcome):
         told["review.told"] = f"too late: {said} does not count, the version was {outcome} by {given['review.by']}"
-    registry.tag(version.version, {"review": outcome, **{key: value for key, value in given.items() if value}, **told})
+    registry.tag(version.version, {TAG: outcome, **{key: value for key, value in given.items() if value}, **told})
     registry.untag(version.version, [key for key in ("review.how", "review.told") if key in version.tags and key not in told])
     line = f"version {version.version} {outcome} by {given['review.by']} ({given['review.side']})"
     why = f": {given['review.why']}" if given["review.why"] else ""
