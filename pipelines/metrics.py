@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 CUTOFFS = (1, 5, 10, 20)
@@ -70,21 +70,46 @@ def relative_popularity(counts: Int[Tensor, "V"]) -> Float[Tensor, "V"]:
 
 
 class Shown:
-    """What the lists hold together: coverage of the catalogue and mean popularity. Fed part by part."""
+    """What the lists hold together, fed part by part: how wide and how even the catalogue is shown, and how new it is.
+
+    exposure  in how many lists each item stands
+    """
 
     def __init__(self, counts: Int[Tensor, "V"]) -> None:
         self.popularity = relative_popularity(counts)
-        self.seen: Bool[Tensor, "V"] = torch.zeros_like(counts, dtype=torch.bool)
-        self.total, self.places = self.popularity.new_zeros(()), 0
+        self.exposure: Int[Tensor, "V"] = torch.zeros_like(counts, dtype=torch.int64)
+        self.lists, self.repeats = 0, self.exposure.new_zeros(())
 
-    def add(self, lists: Int[Tensor, "P k"]) -> None:
-        self.seen[lists.flatten()] = True
-        self.total += self.popularity[lists].sum()
-        self.places += lists.numel()
+    def add(self, lists: Int[Tensor, "P k"], sessions: Int[Tensor, "P L"]) -> None:
+        """sessions: the items each list was made from, padded."""
+        places = lists.flatten()
+        self.exposure.scatter_add_(0, places, torch.ones_like(places))
+        self.lists += len(lists)
+        again = torch.zeros_like(lists, dtype=torch.bool)
+        for item in sessions.T[:, :, None]:
+            again |= lists == item
+        self.repeats += again.sum()
 
     def summary(self) -> dict[str, float]:
-        """coverage: share of all items that stand in at least one list. mean_popularity: see relative_popularity."""
-        return {
-            f"coverage_at_{LIST}": float(self.seen.sum() / (len(self.seen) - 1)),
-            f"mean_popularity_at_{LIST}": float(self.total / max(self.places, 1)),
+        """Of the lists shown, the names with their cutoff:
+
+        coverage         share of all items that stand in at least one list
+        mean_popularity  see relative_popularity
+        gini             of the items' exposure: 0 all items are shown alike, 1 one item is all that is shown
+                         (Fleder and Hosanagar, Management Science 2009)
+        repeat_share     share of the places that hold an item which the session held already
+        overlap          share of items that two lists have in common, mean over pairs of lists: 1 everybody is shown the same
+                         (one minus the inter-list distance of Zhou et al., PNAS 2010)
+        """
+        shown = self.exposure[1:].double()
+        total, items, pairs = float(shown.sum()), len(shown), float(shown @ (shown - 1))
+        rank = torch.arange(1, items + 1, device=shown.device, dtype=shown.dtype)
+        uneven = float(((2 * rank - items - 1) * shown.sort().values).sum())
+        found = {
+            "coverage": float((shown > 0).sum() / items),
+            "mean_popularity": float(self.popularity @ self.exposure.double()) / max(total, 1),
+            "gini": uneven / max(items * total, 1),
+            "repeat_share": float(self.repeats) / max(total, 1),
+            "overlap": pairs / max(total * (self.lists - 1), 1),
         }
+        return {f"{name}_at_{LIST}": value for name, value in found.items()}

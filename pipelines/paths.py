@@ -22,3 +22,6 @@ EVALUATE = Path("data/evaluate")
 REGISTER = Path("data/register")
 GATE = Path("data/gate")
 PROMOTE = Path("data/promote")
+
+UNREADABLE = "unreadable.json"
+"""In data/train/champion, in place of the package: the champion's version and why it cannot be read."""

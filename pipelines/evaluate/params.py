@@ -24,5 +24,9 @@ class EvaluateParams(Config):
     """A target with fewer training events than this is cold."""
     popular_share: Annotated[float, Gt(0), Le(1)]
     """Share 0..1 of the catalogue that counts as popular: the items with the most training events."""
+    short_until: Annotated[int, Ge(2)]
+    """Sessions with so many events or fewer are short."""
     long_from: Annotated[int, Ge(3)]
-    """Sessions with so many events or more share one slice."""
+    """Sessions with so many events or more are long."""
+    category_levels: PositiveInt
+    """Parts of the dotted category path that make a slice: 1 puts electronics.phone and electronics.tv together."""

@@ -74,7 +74,7 @@ def rank(model: SessionModel, asked: Iterator[Asked], counts: Int[Tensor, "V"]) 
         scores = _scores(model, part, counts)
         known = part.target < scores.shape[1]
         ranks = metrics.ranks(scores, part.target.where(known, PADDING + 1)).where(known, len(counts) - 1)
-        shown.add(metrics.top(scores))
+        shown.add(metrics.top(scores), part.prefixes.items)
         parts.append(Predictions(part.session, part.position, part.target, ranks))
     found = Predictions(*(torch.cat([getattr(part, column.name) for part in parts]).cpu() for column in fields(Predictions)))
     order = torch.argsort(found.session, stable=True)  # within a session the positions rise already

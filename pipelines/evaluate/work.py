@@ -13,15 +13,17 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from models.core.base import SessionModel
 from pipelines import metrics
 from pipelines.columns import TIME
 from pipelines.errors import DataError
-from pipelines.evaluate import given, rank
+from pipelines.evaluate import given, labels, rank
+from pipelines.evaluate.labels import Labels
 from pipelines.evaluate.params import EvaluateParams
 from pipelines.evaluate.rank import Asked, Predictions
 from pipelines.evaluate.slices import slices
 from pipelines.machine import choose_device, keep_memory
-from pipelines.paths import ETL, EVALUATE
+from pipelines.paths import ETL, EVALUATE, UNREADABLE
 from pipelines.paths import TRAIN as TRAINED
 from pipelines.split import TEST, TRAIN
 from pipelines.stage import Report
@@ -38,17 +40,15 @@ def work(evaluate: EvaluateParams, name: str) -> Report:
         prepare(folder)
         write_json(folder / "metrics.json", {"absent": True})
         return Report(notes=["no champion yet: nothing to compare with"], result={"model": name, "absent": True})
-    model = weights.load(source)
-    model.fold()
     device = choose_device(evaluate.device, "evaluate.device")
     keep_memory()
+    try:
+        model, data = load(source, device)
+    except DataError as error:
+        if name != CHAMPION:
+            raise
+        return unmeasured(folder, f"{error.what} ({error.where})")
     columns = model.columns_to_score(model.config)
-    data = sessions.load(device, dict.fromkeys((*columns, TIME)), known=weights.read_card(source).columns)
-    if model.features.num_items > data.features.num_items:
-        what = f"the model knows {model.features.num_items:,} items, the data only {data.features.num_items:,}"
-        raise DataError(
-            what, f"{source / weights.CARD}, {ETL / 'schema.json'}", "the vocabulary only grows: train the model again"
-        )
     run = None if name == CHAMPION else tracking.resume(sessions.read_json(source / "run.json")["mlflow_run_id"])
     counts = data.counts()
     asked, lengths_of = predictions(evaluate, data, metrics.rows_at_once(model.numbers_per_row(), device), columns)
@@ -60,11 +60,15 @@ def work(evaluate: EvaluateParams, name: str) -> Report:
     times = None
     if evaluate.protocol != "given_prefixes":
         times = data.columns[TIME].cpu()[data.offsets.cpu()[found.session] + found.position]
-    sliced = slices(found, evaluate, counts.cpu(), lengths_of[found.session], times)
+    lengths = lengths_of[found.session]
+    divided = labels.labels(found.target, lengths, times, counts.cpu(), evaluate)
     prepare(folder)
     write_json(folder / "metrics.json", {**measured, **sizes})
-    write_json(folder / "slices.json", sliced)
-    write_ranks(folder / "ranks.parquet", found)
+    write_json(
+        folder / "slices.json",
+        slices(found.rank, {"session_length": labels.by_length(lengths, evaluate.long_from), **divided}),
+    )
+    write_ranks(folder / "ranks.parquet", found, divided)
     if run is not None:
         run.metrics({f"test_{key}": value for key, value in measured.items()})
     return Report(
@@ -75,6 +79,32 @@ def work(evaluate: EvaluateParams, name: str) -> Report:
         ],
         result={"model": name, "mrr_at_20": measured["mrr_at_20"], "recall_at_20": measured["recall_at_20"]},
     )
+
+
+def load(source: Path, device: torch.device) -> tuple[SessionModel, Sessions]:
+    """A trained model, ready to score, and the data with the columns it reads. DataError if the two do not fit."""
+    if (source / UNREADABLE).exists():
+        why = sessions.read_json(source / UNREADABLE)
+        raise DataError(
+            why["why"], f"version {why['version']} of {why['model']}", "promote another version, or override the gate"
+        )
+    model = weights.load(source)
+    model.fold()
+    columns = model.columns_to_score(model.config)
+    data = sessions.load(device, dict.fromkeys((*columns, TIME)), known=weights.read_card(source).columns)
+    if model.features.num_items > data.features.num_items:
+        what = f"the model knows {model.features.num_items:,} items, the data only {data.features.num_items:,}"
+        raise DataError(
+            what, f"{source / weights.CARD}, {ETL / 'schema.json'}", "the vocabulary only grows: train the model again"
+        )
+    return model, data
+
+
+def unmeasured(folder: Path, why: str) -> Report:
+    """A champion that cannot be scored any more does not end the run: the gate refuses, and says this."""
+    prepare(folder)
+    write_json(folder / "metrics.json", {"unmeasured": why})
+    return Report(notes=[f"the champion cannot be measured, so the gate will refuse: {why}"], result={"model": CHAMPION})
 
 
 def predictions(
@@ -115,6 +145,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def write_ranks(path: Path, found: Predictions) -> None:
+def write_ranks(path: Path, found: Predictions, divided: Labels) -> None:
     columns = {name: getattr(found, name).numpy() for name in ("session", "position", "target", "rank")}
-    pl.DataFrame(columns).cast(pl.Int32).write_parquet(path)
+    named = {kind: label.series() for kind, label in divided.items()}
+    pl.DataFrame(columns).cast(pl.Int32).with_columns(**named).write_parquet(path)

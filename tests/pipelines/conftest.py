@@ -38,6 +38,9 @@ def write_etl(parts: Split, num_items: int, folder: Path = Path("data/etl")) -> 
     index = np.arange(1, num_items + 1)
     vocabulary = {"item_id": index + 1000, "item_key": None, "index": index, "first_seen": times.min(), "count": counts}
     pl.DataFrame(vocabulary, schema_overrides={"item_key": pl.String}).write_parquet(folder / "vocabulary.parquet")
+    paths = ["toys.cars", "toys.dolls", "books", None]  # of items 1, 2, 3, 4, then again
+    rows = {"index": index, "category": [paths[(number - 1) % 4] for number in index]}
+    pl.DataFrame(rows, schema={"index": pl.Int32, "category": pl.String}).write_parquet(folder / "items.parquet")
     schema = {
         "num_items": num_items,
         "max_session_length": int(lengths.max()),

@@ -50,12 +50,34 @@ def test_popularity_goes_from_the_rarest_to_the_most_popular_item() -> None:
     assert metrics.relative_popularity(torch.tensor([0, 3, 3])).tolist() == [0, 0, 0]
 
 
-def test_coverage_and_mean_popularity_by_hand() -> None:
-    shown = metrics.Shown(torch.tensor([0, 2, 10, 6, 2]))
-    shown.add(torch.tensor([[2, 3]]))
-    shown.add(torch.tensor([[2, 1]]))
-    # 1, 2 and 3 of four items; popularity 1, 0.5, 1 and 0
-    assert shown.summary() == {"coverage_at_20": 0.75, "mean_popularity_at_20": 0.625}
+def shown(lists: list[list[int]], sessions: list[list[int]], counts: list[int]) -> dict[str, float]:
+    """Fed in two parts, as an evaluation does."""
+    found = metrics.Shown(torch.tensor(counts))
+    for part in (slice(0, 1), slice(1, None)):
+        found.add(torch.tensor(lists[part]), torch.tensor(sessions[part]))
+    return found.summary()
+
+
+def test_what_is_shown_by_hand() -> None:
+    # 1, 2 and 3 of four items, 2 twice; popularity 0, 1, 0.5 and 0
+    found = shown([[2, 3], [2, 1]], [[3, 3, 0], [4, 0, 0]], [0, 2, 10, 6, 2])
+    assert found["coverage_at_20"] == 0.75
+    assert found["mean_popularity_at_20"] == 0.625
+    assert found["repeat_share_at_20"] == 0.25  # the 3 of the first list; a padded session holds no item 0
+    assert found["overlap_at_20"] == 0.5  # the two lists share one item of two
+    # exposure 0, 1, 1, 2: (-3 * 0 - 1 * 1 + 1 * 1 + 3 * 2) / (4 * 4)
+    assert found["gini_at_20"] == pytest.approx(6 / 16)
+
+
+def test_the_same_list_for_everybody_overlaps_whole_and_even_lists_have_no_gini() -> None:
+    same = shown([[1, 2]] * 5, [[3]] * 5, [0, 1, 1, 1, 1])
+    assert (same["overlap_at_20"], same["gini_at_20"], same["repeat_share_at_20"]) == (1, 0.5, 0)
+    even = shown([[1, 2], [3, 4]], [[1], [2]], [0, 1, 1, 1, 1])
+    assert (even["overlap_at_20"], even["gini_at_20"], even["repeat_share_at_20"]) == (0, 0, 0.25)
+
+
+def test_nothing_shown_divides_by_nothing() -> None:
+    assert set(metrics.Shown(torch.tensor([0, 2, 3])).summary().values()) == {0.0}
 
 
 @pytest.mark.parametrize(("numbers", "rows"), [(1024, 2048), (10**9, 1)])

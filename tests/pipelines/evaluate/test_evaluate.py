@@ -50,7 +50,7 @@ def read(name: str, file: str) -> dict[str, Any]:
 
 
 def ranks(name: str = "popularity") -> list[tuple[int, ...]]:
-    return pl.read_parquet(f"data/evaluate/{name}/ranks.parquet").rows()
+    return pl.read_parquet(f"data/evaluate/{name}/ranks.parquet", columns=["session", "position", "target", "rank"]).rows()
 
 
 def test_every_event_after_the_first_is_a_prediction(run_folder: Callable[..., Path]) -> None:
@@ -72,7 +72,9 @@ def test_ranks_are_small_whole_numbers(run_folder: Callable[..., Path]) -> None:
     trained()
     evaluated()
     frame = pl.read_parquet("data/evaluate/popularity/ranks.parquet")
-    assert frame.schema == dict.fromkeys(("session", "position", "target", "rank"), pl.Int32)
+    numbers = ("session", "position", "target", "rank")
+    assert {name: frame.schema[name] for name in numbers} == dict.fromkeys(numbers, pl.Int32)
+    assert {frame.schema[name].base_type() for name in frame.columns if name not in numbers} == {pl.Enum}
 
 
 def test_last_item_asks_once_per_session(run_folder: Callable[..., Path]) -> None:
@@ -103,6 +105,60 @@ def test_given_prefixes_are_asked_by_the_ids_of_the_source(run_folder: Callable[
     # the items of the session come first; a session of unknown items gets the popularity list; an unknown target is last
     assert ranks("session_popularity") == [(0, 1, 3, 1), (1, 2, 4, 1), (2, 1, 1, 1), (3, 1, 6, 5)]
     assert found["recall_at_1"] == 0.75
+
+
+def test_each_prediction_names_its_slices(run_folder: Callable[..., Path]) -> None:
+    run_folder(evaluate__short_until=2, evaluate__long_from=4)
+    trained()
+    evaluated()
+    frame = pl.read_parquet("data/evaluate/popularity/ranks.parquet")
+    found = frame.select("session_class", "target_popularity", "category", "day").rows()
+    day = "2024-10-06"  # the targets are 2, 3, 4: toys.dolls, books, none
+    assert found == [("middle", "middle", "toys", day), ("middle", "cold", "books", day), ("short", "cold", None, day)]
+
+
+def test_categories_may_be_taken_apart_further(run_folder: Callable[..., Path]) -> None:
+    run_folder(evaluate__category_levels=2)
+    trained()
+    evaluated()
+    assert pl.read_parquet("data/evaluate/popularity/ranks.parquet")["category"].to_list() == ["toys.dolls", "books", None]
+    assert list(read("popularity", "slices.json")["category"]) == ["books", "toys.dolls"]
+
+
+def test_a_champion_that_cannot_be_read_does_not_end_the_run(
+    run_folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Damaged, of older code, or not pulled at all: metrics.json says why, old ranks are gone, and the stage is done."""
+    run_folder()
+    trained("gru4rec")
+    evaluated("gru4rec")
+    home = Path("data/train/champion")
+    Path("data/train/gru4rec").rename(home)
+    assert "mrr_at_20" in evaluated("champion")
+    card, weight = (home / "model.json").read_text(), (home / "weights.safetensors").read_bytes()
+    older = card.replace("hidden_size", "size")
+    for spoiled, said in (
+        (older, "the settings do not fit"),
+        ('{"name": ', "model.json is broken"),
+    ):
+        (home / "model.json").write_text(spoiled)
+        assert said in evaluated("champion")["unmeasured"]
+    assert not Path("data/evaluate/champion/ranks.parquet").exists()
+    assert "the gate will refuse" in capsys.readouterr().err
+    (home / "model.json").write_text(card)
+    (home / "weights.safetensors").write_bytes(weight[:100])
+    assert "the weights cannot be read" in evaluated("champion")["unmeasured"]
+    (home / "unreadable.json").write_text('{"model": "m", "version": 4, "why": "model.onnx is not what was registered"}')
+    assert evaluated("champion") == {"unmeasured": "model.onnx is not what was registered (version 4 of m)"}
+
+
+def test_another_model_that_cannot_be_read_is_an_error(
+    run_folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_folder()
+    trained()
+    Path("data/train/popularity/model.json").write_text("{")
+    assert "model.json is broken" in refused(["evaluate", "popularity"], capsys)
 
 
 def test_slices_by_length_popularity_and_day(run_folder: Callable[..., Path]) -> None:
