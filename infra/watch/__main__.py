@@ -14,8 +14,9 @@ from infra.local import airflow, keys
 from infra.watch import hook, listing, reviews
 from pipelines.errors import PipelineError
 from pipelines.review.work import WATCH
-from pipelines.stores import registry, webhooks
+from pipelines.stores import publication, registry, webhooks
 from pipelines.stores.settings import settings
+from pipelines.stores.triton import Server
 
 PERIOD_S = 5.0
 """Between two looks; an answer of which no webhook tells is carried after at most this and the look itself."""
@@ -31,12 +32,13 @@ class Watch:
     def __init__(self) -> None:
         ours = settings()
         self.airflow = airflow.rest(ours, WATCH)
-        self.form = ours.var / "versions.json"
+        self.server, self.form = Server(), ours.var / "versions.json"
         self.address = f"http://127.0.0.1:{ours.watch_port}{hook.PATH}"
         self.secret = keys.kept(ours.webhook_key_file)
         self.parts: dict[str, Callable[[], list[str]]] = {
             "webhook": self.subscribe,
             "reviews": self.reviews,
+            "triton": self.triton,
         }
         self.well_s: dict[str, float] = {}
         self.wrong: dict[str, str] = {}
@@ -75,6 +77,10 @@ class Watch:
                 named.setdefault(found.version, []).append(alias)
         listing.write(self.form, versions, named)
         return done
+
+    def triton(self) -> list[str]:
+        done = publication.revive(self.server)
+        return [done] if done else []
 
     def health(self) -> Mapping[str, Any]:
         now = time.monotonic()

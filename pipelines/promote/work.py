@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
-from pipelines.errors import DataError, ParamsError, PipelineError
-from pipelines.paths import REGISTER
-from pipelines.promote.allowed import allowed
+from pipelines.errors import PipelineError
 from pipelines.promote.params import PromoteParams
 from pipelines.stage import Report
-from pipelines.stores import changeover, journal, publication, registry, repository
+from pipelines.stores import changeover, journal, permission, publication, registry, repository, wanted
 from pipelines.stores.registry import Version
 from pipelines.stores.settings import settings
 from pipelines.stores.triton import Server
@@ -17,22 +13,22 @@ from pipelines.stores.triton import Server
 
 def work(promote: PromoteParams, word: str) -> Report:
     """See the package's docstring."""
-    wanted, server = number(word) if word else registered(), Server()
+    number, server = wanted.number(word, "promote"), Server()
     with repository.lock():
         server.check()
         notes = changeover.recover(settings().model_name, server).notes
         champion, previous = registry.resolve(registry.CHAMPION), registry.resolve(registry.PREVIOUS)
         notes += repaired(champion, server)
-        version = registry.get(wanted)
-        if champion and champion.version == wanted:
+        version = registry.get(number)
+        if champion and champion.version == number:
             return report(
-                version, f"Triton serves version {wanted} of {version.model}: it is the champion already", [], notes, None
+                version, f"Triton serves version {number} of {version.model}: it is the champion already", [], notes, None
             )
-        allowed(version, champion)
-        tags = {wanted: {"promoted_at": journal.now()}}
+        permission.allowed(version, champion)
+        tags = {number: {"promoted_at": journal.now()}}
         pruned = changeover.change("promote", version, champion, previous, server, tags, promote.keep)
     was = f"before: version {champion.version}" if champion else "the first champion"
-    return report(version, f"Triton serves version {wanted} of {version.model} ({was})", pruned, notes, champion)
+    return report(version, f"Triton serves version {number} of {version.model} ({was})", pruned, notes, champion)
 
 
 def report(version: Version, summary: str, pruned: list[int], notes: list[str], before: Version | None) -> Report:
@@ -56,19 +52,3 @@ def repaired(champion: Version | None, server: Server) -> list[str]:
         return publication.repair(champion, server)
     except PipelineError as error:
         return [f"the champion could not be restored, the new version comes all the same: {error.what} ({error.where})"]
-
-
-def number(word: str) -> int:
-    if not word.isdecimal():
-        raise ParamsError(f"{word!r} is no version of the registry", "python -m pipelines promote", "give its number: promote 7")
-    return int(word)
-
-
-def registered() -> int:
-    """The version of this run."""
-    path = REGISTER / "version.json"
-    try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["version"])
-    except (OSError, ValueError, KeyError) as error:
-        next_step = "run register and gate first, or name a version: python -m pipelines promote VERSION"
-        raise DataError("this run has registered no version", f"{path}: {error}", next_step) from None

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.errors import DataError, ParamsError, nearest
-from pipelines.paths import REGISTER
 from pipelines.review.answers import ALIAS, APPROVED, HOW, OPEN, REJECTED, TAG, TIMED_OUT, heard
 from pipelines.review.params import ReviewParams
 from pipelines.stage import Report
-from pipelines.stores import registry
+from pipelines.stores import journal, permission, registry, wanted
 from pipelines.stores.registry import Version
 from pipelines.stores.settings import settings
 
@@ -24,28 +22,15 @@ DECISION = "# Decision\n"
 def work(review: ReviewParams, step: str, version: str) -> Report:
     """See the package's docstring."""
     if step == "open":
-        return open_review(registry.get(number(version)), review)
+        return open_review(registry.get(wanted.number(version, f"review {step}")), review)
     if step == "close":
-        return close_review(registry.get(number(version)))
+        return close_review(registry.get(wanted.number(version, f"review {step}")))
     raise ParamsError(f"review has no step {step!r}", "python -m pipelines review", nearest(step, ("open", "close")))
 
 
-def number(version: str) -> int:
-    """The version named, or the one that this run registered."""
-    if version:
-        try:
-            return int(version)
-        except ValueError:
-            raise ParamsError(f"{version!r} is no version", "python -m pipelines review", "give its number") from None
-    path = REGISTER / "version.json"
-    try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["version"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError("this run has registered no version", f"{path}: {error}", "run register and gate, or name one") from None
-
-
 def open_review(version: Version, review: ReviewParams) -> Report:
-    """What an earlier review left is cleared: an old answer must not count for a new question."""
+    """Nobody is asked about a version that could not be promoted: DataError. What an earlier review left is cleared."""
+    permission.passed(version, registry.resolve(registry.CHAMPION))
     left = [key for key in version.tags if key == TAG or key.startswith(f"{TAG}.")]
     registry.untag(version.version, left)
     pointed = registry.resolve(ALIAS)
@@ -54,7 +39,7 @@ def open_review(version: Version, review: ReviewParams) -> Report:
     run, page = asking()
     asked = {
         "review.answer": OPEN,
-        "review.asked_at": now(),
+        "review.asked_at": journal.now(),
         "review.run": run,
         "review.how": HOW.format(url=page or "no run asks, the review was opened by hand"),
     }
@@ -126,7 +111,7 @@ def answer(version: Version) -> dict[str, str]:
         )
     who = (given.get("responded_by_user") or {}).get("name")
     why = str((given.get("params_input") or {}).get("why") or "").strip()
-    at = str(given.get("responded_at") or now())
+    at = str(given.get("responded_at") or journal.now())
     if given.get("timed_out"):
         return _answer(TIMED_OUT, "nobody", at, "nobody answered in time", "Airflow")
     outcome = APPROVED if given["chosen_options"] == ["Approve"] else REJECTED
@@ -137,7 +122,3 @@ def answer(version: Version) -> dict[str, str]:
 
 def _answer(outcome: str, by: str, at: str, why: str, side: str) -> dict[str, str]:
     return {"review.answer": outcome, "review.by": by, "review.at": at, "review.why": why, "review.side": side}
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -15,14 +15,19 @@ BARRED = {
 
 
 def allowed(version: Version, champion: Version | None) -> None:
+    """DataError if a review was opened and did not end in an approval, or if the gate has not let it pass (`passed`)."""
+    if why := BARRED.get(version.tags.get("review.answer", "")):
+        _refuse(version, why, "answer the review in Airflow or on the version's page in MLflow, or start a new run")
+    passed(version, champion)
+
+
+def passed(version: Version, champion: Version | None) -> None:
     """DataError unless the gate said yes against the champion of this moment, or the version has been champion, or is overridden.
 
     gate.champion, the version that the challenger was judged against ("none": no champion yet), is written by the gate. A
     yes without it is of an older gate, and says nothing about the champion of today.
     """
     tags, now = version.tags, str(champion.version) if champion else "none"
-    if why := BARRED.get(tags.get("review.answer", "")):
-        _refuse(version, why, "answer the review in Airflow or on the version's page in MLflow, or start a new run")
     if "promoted_at" in tags or registry.OVERRIDE[0] in tags:
         return
     override = f'or let it pass by name: python -m pipelines override {version.version} "REASON"'

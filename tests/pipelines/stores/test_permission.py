@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.promote.allowed import allowed
+from pipelines.stores.permission import allowed
 from pipelines.stores.registry import Version
 
 YES = {"gate.verdict": "yes", "gate.champion": "3"}
