@@ -1,7 +1,7 @@
 """register: the best model on the validation sessions becomes a version of the registry, alias `challenger`.
 
 in   data/etl, data/train/<model>, data/evaluate/<model>
-     params.yaml: register, models
+     params.yaml: register, serve, models
 out  data/register/package/     what the version holds: model.onnx, weights.safetensors, model.json, vocabulary.parquet,
                                 config.pbtxt, input_example.json, golden.json, card.md, plots, MLmodel, manifest.json
      data/register/version.json which version it is; what the rehearsal in Triton measured
@@ -9,11 +9,11 @@ out  data/register/package/     what the version holds: model.onnx, weights.safe
      Triton: loaded under another name, measured, removed. Triton away: nothing measured, and the gate refuses
 """
 
-from pipelines.register.params import RegisterParams
+from pipelines.register.params import RegisterParams, ServeParams
 from pipelines.stage import Report
 
 
-def run(register: RegisterParams) -> Report:
+def run(register: RegisterParams, serve: ServeParams) -> Report:
     from pipelines.register.work import work  # imports torch
 
-    return work(register)
+    return work(register, serve)

@@ -1,6 +1,7 @@
 """The model as one ONNX graph that takes and gives raw item ids: no preprocessing stands between a client and the model.
 
-Shapes  B sessions, L events (features.max_session_length), V = num_items + 1, N = num_items, K answers.
+Shapes  B sessions, L events (features.max_session_length), V = num_items + 1, K answers, D items that may be denied,
+        C = K + D + 1 popular items (or all), the last of which is none; X any number.
 """
 
 from __future__ import annotations
@@ -9,23 +10,28 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.core.base import SessionModel
 from models.core.batch import PADDING, SessionBatch
 from pipelines.errors import DataError
 from pipelines.register.columns import Columns, inputs
-from pipelines.stores.answers import MAX_BATCH, NO_ITEM, OUTPUTS
+from pipelines.register.lookup import Lookup
+from pipelines.register.params import ServeParams
+from pipelines.stores.answers import DENIED, EXCLUDE, INPUT, MAX_BATCH, NO_ITEM, OUTPUTS
 from pipelines.stores.meanings import Meaning
 
 OPSET = 18
+NEVER = float("-inf")
 LARGEST_GB = 1.9
 """A protobuf file ends at 2 GB."""
 
@@ -33,44 +39,62 @@ LARGEST_GB = 1.9
 class Served(nn.Module):
     """Raw ids to indices, the model, indices back to raw ids. What it answers is in pipelines/stores/answers.py."""
 
-    sorted_ids: Int[Tensor, "N"]
-    sorted_indices: Int[Tensor, "N"]
     raw_ids: Int[Tensor, "V"]
-    popularity: Float[Tensor, "V"]
+    popular_ids: Int[Tensor, "C"]
+    popularity: Float[Tensor, "C"]
+    place: Int[Tensor, "V"]
 
-    def __init__(self, model: SessionModel, vocabulary: pl.DataFrame, num_answers: int, columns: Columns) -> None:
+    def __init__(
+        self, model: SessionModel, vocabulary: pl.DataFrame, num_answers: int, columns: Columns, serve: ServeParams
+    ) -> None:
         super().__init__()
-        self.model, self.num_answers, self.columns = model, num_answers, columns
-        rows = vocabulary.sort("item_id")
-        ids, indices = (torch.from_numpy(rows[name].to_numpy().astype(np.int64)) for name in ("item_id", "index"))
-        events = torch.from_numpy(rows["count"].to_numpy().astype(np.float64))
-        raw_ids = torch.full((len(ids) + 1,), NO_ITEM)
-        popularity = torch.zeros(len(ids) + 1, dtype=torch.float64)
-        raw_ids[indices], popularity[indices] = ids, events / events.sum().clamp(min=1)
-        popularity[PADDING] = float("-inf")
-        for name, values in (("sorted_ids", ids), ("sorted_indices", indices), ("raw_ids", raw_ids)):
-            self.register_buffer(name, values)
-        self.register_buffer("popularity", popularity.float())
+        self.model, self.num_answers, self.columns, self.serve = model, num_answers, columns, serve
+        rows = vocabulary.sort("index")
+        ids, events = (rows[name].to_numpy() for name in ("item_id", "count"))
+        self.lookup = Lookup(ids)
+        self.register_buffer("raw_ids", torch.from_numpy(np.append(NO_ITEM, ids).astype(np.int64)))
+        best = np.argsort(-events, kind="stable")[: num_answers + serve.max_denied]  # there are K left, whatever is denied
+        place = np.full(len(ids) + 1, len(best))  # all others, and padding, have the last place, which is no item's
+        place[best + 1] = np.arange(len(best))
+        self.register_buffer("popular_ids", torch.from_numpy(np.append(ids[best], NO_ITEM).astype(np.int64)))
+        self.register_buffer("popularity", torch.from_numpy(np.append(events[best] / max(1, events.sum()), NEVER)).float())
+        self.register_buffer("place", torch.from_numpy(place))
 
     def forward(
         self,
         item_ids: Int[Tensor, "B L"],
         timestamps: Int[Tensor, "B L"] | None = None,
         event_types: Int[Tensor, "B L"] | None = None,
+        *,
+        exclude_seen: Int[Tensor, "B 1"],
+        denied_item_ids: Int[Tensor, "B D"],
     ) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K"], Bool[Tensor, "B 1"]]:
-        batch, fallback = self.batch(item_ids, timestamps, event_types)
-        scores = torch.where(fallback, self.popularity, self.model.scores(batch))
-        best = min(self.num_answers, scores.shape[1] - 1)
-        top = scores.topk(best, 1)
-        missing = (0, self.num_answers - best)
-        answers = nn.functional.pad(self.raw_ids[top.indices], missing, value=NO_ITEM)
-        return answers, nn.functional.pad(top.values, missing, value=float("-inf")), fallback
+        indices_BX = self.lookup(torch.cat([item_ids, denied_item_ids], 1))
+        length = item_ids.shape[1]
+        batch, fallback = self.batch(indices_BX[:, :length], timestamps, event_types)
+        exclude = exclude_seen != 0 if self.serve.exclude_seen else exclude_seen == 1
+        denied_BD = indices_BX[:, length:]
+        unwanted_BX = torch.cat([torch.where(exclude, batch.items, PADDING), denied_BD], 1)
+        scores_BV = self.model.scores(batch).scatter(1, unwanted_BX, NEVER)  # before the best are sought: exact, however many
+        best = scores_BV.topk(min(self.num_answers, scores_BV.shape[1]), 1)
+        popular = (
+            self.popularity.expand(item_ids.shape[0], -1).scatter(1, self.place[denied_BD], NEVER).topk(best.values.shape[1], 1)
+        )
+        scores_BK = torch.where(fallback, popular.values, best.values)
+        ids_BK = torch.where(fallback, self.popular_ids[popular.indices], self.raw_ids[best.indices])
+        ids_BK = torch.where(scores_BK == NEVER, NO_ITEM, ids_BK)
+        missing = (0, self.num_answers - ids_BK.shape[1])
+        return functional.pad(ids_BK, missing, value=NO_ITEM), functional.pad(scores_BK, missing, value=NEVER), fallback
+
+    def widths(self) -> dict[str, int]:
+        """Of the graph's inputs, by name, in their order."""
+        length = self.model.features.max_session_length
+        return {**dict.fromkeys(inputs(self.columns.meanings), length), EXCLUDE: 1, DENIED: self.serve.max_denied}
 
     def batch(
-        self, item_ids: Int[Tensor, "B L"], timestamps: Int[Tensor, "B L"] | None, event_types: Int[Tensor, "B L"] | None
+        self, indices: Int[Tensor, "B L"], timestamps: Int[Tensor, "B L"] | None, event_types: Int[Tensor, "B L"] | None
     ) -> tuple[SessionBatch, Bool[Tensor, "B 1"]]:
         """Known items move together to the left, in order; a session without any gets length 1 and says so."""
-        indices = self.lookup(item_ids)
         known = indices != PADDING
         length = indices.shape[1]
         place = torch.where(known, known.long().cumsum(1) - 1, length)
@@ -83,24 +107,13 @@ class Served(nn.Module):
         lengths = known.long().sum(1)
         return SessionBatch(items, lengths.clamp(min=1), self.columns(items, times, types)), (lengths == 0)[:, None]
 
-    def lookup(self, item_ids: Int[Tensor, "B L"]) -> Int[Tensor, "B L"]:
-        """Index of each id, PADDING if it is unknown: a branch-free binary search (aten.searchsorted has no ONNX form)."""
-        count = len(self.sorted_ids)
-        below = torch.zeros_like(item_ids)  # how many known ids are smaller
-        for bit in reversed(range(count.bit_length())):
-            candidate = below + 2**bit
-            smaller = self.sorted_ids[(candidate - 1).clamp(max=count - 1)] < item_ids
-            below = torch.where((candidate <= count) & smaller, candidate, below)
-        place = below.clamp(max=count - 1)
-        found = (self.sorted_ids[place] == item_ids) & (item_ids != NO_ITEM)
-        return torch.where(found, self.sorted_indices[place], PADDING)
-
 
 def served(
     model: SessionModel,
     vocabulary: pl.DataFrame,
     num_answers: int,
     meanings: Mapping[str, Meaning],
+    serve: ServeParams,
     items: pl.DataFrame | None = None,
 ) -> Served:
     """DataError if the vocabulary is not the one the model was trained with, or holds the padding id.
@@ -118,7 +131,7 @@ def served(
     if (vocabulary["item_id"] == NO_ITEM).any():
         raise DataError(f"an item has the id {NO_ITEM}", "data/etl/vocabulary.parquet", "this id pads sessions; rename the item")
     model.fold()  # before its size is looked at: what items are scored by comes on top of what they are read by
-    return Served(model, vocabulary, num_answers, Columns(meanings, vocabulary, items)).eval()
+    return Served(model, vocabulary, num_answers, Columns(meanings, vocabulary, items), serve).eval()
 
 
 def export(model: Served, path: Path) -> None:
@@ -127,9 +140,9 @@ def export(model: Served, path: Path) -> None:
     if size_gb > LARGEST_GB:
         next_step = "choose a smaller model (fewer dimensions or kept sessions) or a shorter vocabulary"
         raise DataError(f"the model has {size_gb:.1f} GB of weights, one ONNX file holds {LARGEST_GB} GB", str(path), next_step)
-    example = torch.full((2, model.model.features.max_session_length), NO_ITEM)
-    example[:, 0] = model.sorted_ids[0]
-    names = inputs(model.columns.meanings)
+    widths = model.widths()
+    example = {name: torch.full((2, width), NO_ITEM) for name, width in widths.items()}
+    example[INPUT][:, 0] = model.raw_ids[1]
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -139,27 +152,39 @@ def export(model: Served, path: Path) -> None:
             model,
             (),
             str(path),
-            kwargs={name: example.clone() for name in names},
+            kwargs=example,
             dynamo=True,
             opset_version=OPSET,
             external_data=False,
-            input_names=list(names),
+            input_names=list(widths),
             output_names=list(OUTPUTS),
-            dynamic_shapes={name: {0: torch.export.Dim("batch")} for name in names},
+            dynamic_shapes={name: {0: torch.export.Dim("batch")} for name in widths},
+            custom_translation_table={torch.ops.aten.div.Tensor_mode: divide, torch.ops.aten.div.Scalar_mode: divide},
             verbose=False,
         )
     quiet.setLevel(level)
 
 
-def config(names: Sequence[str], length: int, num_answers: int, tags: dict[str, str]) -> str:
+def divide(number: Any, by: Any, rounding_mode: str) -> Any:
+    """Integers are divided as integers; the exporter's own form goes through float32, which holds 24 of their 64 bits."""
+    from onnxscript import opset18
+
+    if not number.dtype.is_integer() or rounding_mode != "trunc":
+        raise NotImplementedError(f"torch.div of {number.dtype}, rounded by {rounding_mode}, has no form here")
+    return opset18.Div(number, by)
+
+
+def config(widths: Mapping[str, int], num_answers: int, tags: Mapping[str, str]) -> str:
     """`config.pbtxt` for Triton's onnxruntime backend, in a container and here. The folder's name is the model's.
+
+    widths  of the graph's inputs, by name; all are required: a batch joins requests, and each must bring its row
 
     No queue policy: in Triton 24.10 each of them made the batcher stall for half a second now and then.
     """
     metric_tags = "\n".join(f'metric_tags {{ key: "{key}" value: "{value}" }}' for key, value in tags.items())
-    tensor = f"data_type: TYPE_INT64 dims: [ {length} ]"
-    read = ", ".join(f'{{ name: "{name}" {tensor} }}' for name in names)
-    warm = " ".join(f'inputs {{ key: "{name}" value {{ {tensor} zero_data: true }} }}' for name in names)
+    tensors = {name: f"data_type: TYPE_INT64 dims: [ {width} ]" for name, width in widths.items()}
+    read = ", ".join(f'{{ name: "{name}" {tensor} }}' for name, tensor in tensors.items())
+    warm = " ".join(f'inputs {{ key: "{name}" value {{ {tensor} zero_data: true }} }}' for name, tensor in tensors.items())
     return f"""backend: "onnxruntime"
 max_batch_size: {MAX_BATCH}
 input [ {read} ]

@@ -21,3 +21,12 @@ class RegisterParams(Config):
     """Newest test sessions on which graph and torch, and server and graph, must agree."""
     rehearsal_requests: Annotated[int, Ge(20), Le(100_000)]
     """Requests of one session each, one after the other, that measure the latency in Triton."""
+
+
+class ServeParams(Config):
+    """What a served version does where a request does not say it, and how much a request may say."""
+
+    exclude_seen: bool
+    """Whether items of the session are left out of its answer when a request leaves it open (exclude_seen = -1)."""
+    max_denied: Annotated[int, Ge(1), Le(1000)]
+    """Items that a request may deny: the width of denied_item_ids. Each costs some time, sent or not."""

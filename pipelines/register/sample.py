@@ -13,7 +13,20 @@ from pipelines.errors import DataError
 from pipelines.features import FIRST_VALUE, RARE, UNSEEN
 from pipelines.register.columns import inputs
 from pipelines.split import TEST
-from pipelines.stores.answers import EVENT_TYPES, INPUT, NO_ITEM, NO_TYPE, TIMES, Ids, Request, take
+from pipelines.stores.answers import (
+    BLANKS,
+    DENIED,
+    EVENT_TYPES,
+    EXCLUDE,
+    INPUT,
+    NO_ITEM,
+    NO_TYPE,
+    TIMES,
+    Answers,
+    Ids,
+    Request,
+    take,
+)
 from pipelines.stores.meanings import Meaning
 from pipelines.stores.sessions import Sessions
 
@@ -58,14 +71,31 @@ def hashes(types: Meaning) -> Ids:
     return sent
 
 
-def golden(request: Request, count: int = 20) -> Request:
-    """Some of the sessions, spread over all, and the odd ones: left-padded, with strangers, only strangers, empty."""
+def golden(request: Request, answers: Answers, popular: Ids, max_denied: int, count: int = 20) -> Request:
+    """Some of the sessions, spread over all, and the odd ones: left-padded, with strangers, only strangers, empty.
+
+    Between them, every choice: the last of the sessions with the items seen left out, with them let in, without the best of
+    its answers; and an empty session without the most popular items.
+
+    answers  to the request, which makes no choice; popular: raw ids, the most popular first
+    """
+    request = {name: values for name, values in request.items() if name not in (EXCLUDE, DENIED)}
     size = len(request[INPUT])
-    some = take(request, np.linspace(0, size - 1, min(count, size)).astype(int))
-    first, last = take(some, slice(1)), take(some, slice(len(some[INPUT]) - 1, None))
+    chosen = np.linspace(0, size - 1, min(count, size)).astype(int)
+    some = take(request, chosen)
+    first, last = take(some, slice(1)), take(some, slice(len(chosen) - 1, None))
     order = np.argsort(first[INPUT] != NO_ITEM, axis=1, kind="stable")
     left_padded = {name: np.take_along_axis(values, order, 1) for name, values in first.items()}
     mixed = {**last, INPUT: np.where(last[INPUT] == NO_ITEM, STRANGER, last[INPUT])}
     strangers = {**first, INPUT: np.full_like(first[INPUT], STRANGER)}
     empty = {**first, INPUT: np.full_like(first[INPUT], NO_ITEM)}
-    return {name: np.concatenate([part[name] for part in (some, left_padded, mixed, strangers, empty)]) for name in request}
+    order_of_rows = (some, last, last, last, empty, left_padded, mixed, strangers, empty)
+    whole = {name: np.concatenate([part[name] for part in order_of_rows]) for name in request}
+    exclude = np.full((len(whole[INPUT]), 1), BLANKS[EXCLUDE])
+    denied = np.full((len(whole[INPUT]), max_denied), BLANKS[DENIED])
+    left_out, let_in, without, popular_without = range(len(chosen), len(chosen) + 4)
+    exclude[left_out], exclude[let_in] = 1, 0
+    for row, ids in ((without, answers.ids[chosen[-1]]), (popular_without, popular)):
+        few = ids[: min(3, max_denied)]
+        denied[row, : len(few)] = few
+    return {**whole, EXCLUDE: exclude, DENIED: denied}

@@ -15,18 +15,18 @@ from pipelines import params
 from pipelines.errors import DataError, ServiceError
 from pipelines.paths import ETL, EVALUATE, REGISTER, TRAIN
 from pipelines.register import card, choose, columns, export, lineage, plots, sample
-from pipelines.register.params import RegisterParams
+from pipelines.register.params import RegisterParams, ServeParams
 from pipelines.register.rehearse import rehearse
 from pipelines.stage import Report
 from pipelines.stores import manifest, registry, sessions, weights
-from pipelines.stores.answers import INPUT, OUTPUTS, Answers, Graph, Request, differences, join, parts, take, write_golden
+from pipelines.stores.answers import INPUT, OUTPUTS, Answers, Graph, Request, differences, fit, join, parts, take, write_golden
 from pipelines.stores.registry import Version
 
 PACKAGE = REGISTER / "package"
 VERSION = REGISTER / "version.json"
 
 
-def work(register: RegisterParams) -> Report:
+def work(register: RegisterParams, serve: ServeParams) -> Report:
     """See the package's docstring."""
     models: list[str] = params.read()["models"]
     name, valid = choose.best(models, register.candidates)
@@ -37,14 +37,15 @@ def work(register: RegisterParams) -> Report:
     learned = weights.read_card(TRAIN / name).columns
     meanings = {column: learned[column] for column in model.columns_to_score(model.config)}
     data = sessions.load(torch.device("cpu"), columns.inputs_from(meanings))
-    request = sample.requests(data, vocabulary, register.check_sessions, meanings)
+    asked = sample.requests(data, vocabulary, register.check_sessions, meanings)
 
     shutil.rmtree(REGISTER, ignore_errors=True)
     PACKAGE.mkdir(parents=True)
     items = pl.read_parquet(ETL / "items.parquet") if columns.of_items(meanings) else None
-    served = export.served(model, vocabulary, register.num_answers, meanings, items)
+    served = export.served(model, vocabulary, register.num_answers, meanings, serve, items)
     export.export(served, PACKAGE / "model.onnx")
     graph = Graph(PACKAGE / "model.onnx")
+    request = fit(asked, graph.widths)
     apart = compare(served, graph, request)
     print(f"graph and torch agree on {len(request[INPUT]):,} test sessions, largest difference {apart:.1g}", flush=True)
     tested = metrics(models)
@@ -122,9 +123,10 @@ def pack(
     shutil.copyfile(ETL / "vocabulary.parquet", PACKAGE / "vocabulary.parquet")
     length, answers = graph.length, register.num_answers
     (PACKAGE / "config.pbtxt").write_text(
-        export.config(graph.inputs, length, answers, {"model_kind": name, "mlflow_run": run_id}), encoding="utf-8"
+        export.config(graph.widths, answers, {"model_kind": name, "mlflow_run": run_id}), encoding="utf-8"
     )
-    golden = sample.golden(request)
+    few = take(request, slice(-1000, None))
+    golden = sample.golden(few, graph.ask(few), served.popular_ids[:-1].numpy(), served.serve.max_denied)
     write_golden(PACKAGE / "golden.json", golden, graph.ask(golden))
     first, last = lineage.days()
     summary = sessions.read_json(ETL / "summary.json")
@@ -145,7 +147,7 @@ def pack(
         (OUTPUTS[1], np.float32, (-1, answers)),
         (OUTPUTS[2], np.bool_, (-1, 1)),
     ]
-    inputs = [(one, np.int64, (-1, length)) for one in graph.inputs]
+    inputs = [(name, np.int64, (-1, width)) for name, width in graph.widths.items()]
     registry.write_mlmodel(PACKAGE, run_id, take(request, slice(2)), inputs, outputs)
     manifest.write(PACKAGE)
     return text

@@ -12,7 +12,7 @@ import polars as pl
 
 from pipelines.columns import text_hash
 from pipelines.errors import DataError, ServiceError
-from pipelines.stores.answers import EVENT_TYPES, INPUT, NO_ITEM, NO_TYPE, TIMES, Request, pad
+from pipelines.stores.answers import EVENT_TYPES, INPUT, NO_ITEM, NO_TYPE, TIMES, Request, fit, pad
 from pipelines.stores.settings import settings
 from pipelines.stores.triton import Server
 
@@ -95,7 +95,7 @@ class Client:
             found[TIMES] = pad([[_time(event) for event in session] for session in sessions], length, 0)
         if EVENT_TYPES in self._inputs:
             found[EVENT_TYPES] = pad([[_type(event) for event in session] for session in sessions], length, NO_TYPE)
-        return found
+        return fit(found, self._inputs)
 
     def _id(self, item: Item) -> int:
         if isinstance(item, int):

@@ -4,6 +4,9 @@ request  item_ids int64 [B, L]: raw ids, most recent last; NO_ITEM pads, anywher
          and, only if the model reads columns that need them, at the same places (what stands beside NO_ITEM is ignored):
          timestamps int64 [B, L]: of the events, microseconds since 1970 UTC
          event_types int64 [B, L]: `pipelines.columns.text_hash` of the types' texts; NO_TYPE where it is not known
+         and, unless the version was made before they came:
+         exclude_seen int64 [B, 1]: 1 leaves the session's items out of its answer, 0 does not, BY_SETTING: as serve.exclude_seen
+         denied_item_ids int64 [B, D]: raw ids that the answer must not hold; NO_ITEM pads. Unknown ids are ignored.
 answer   next_item_ids int64 [B, K]: raw ids, best first; NO_ITEM where there are fewer than K items
          scores float32 [B, K]: the model's own scale, falling; -inf beside NO_ITEM
          fallback bool [B, 1]: true where no item of the session is known; then the list is the most popular items
@@ -20,11 +23,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.errors import DataError
+
 NO_ITEM = -1
 """Pads requests and answers; no item may have this id."""
 NO_TYPE = 0
 """The event's type is not known."""
+BY_SETTING = -1
+"""Seen items are left out or not as the version's settings had it: serve.exclude_seen."""
 INPUT, TIMES, EVENT_TYPES = "item_ids", "timestamps", "event_types"
+EXCLUDE, DENIED = "exclude_seen", "denied_item_ids"
+BLANKS = {INPUT: NO_ITEM, TIMES: 0, EVENT_TYPES: NO_TYPE, EXCLUDE: BY_SETTING, DENIED: NO_ITEM}
+"""Every input that a graph may have, with what stands where nothing is said."""
 OUTPUTS = ("next_item_ids", "scores", "fallback")
 MAX_BATCH = 64
 """Sessions of one request to the server."""
@@ -33,7 +43,7 @@ TOLERANCE = 1e-4
 
 Ids = npt.NDArray[np.int64]
 Request = Mapping[str, Ids]
-"""Input name -> [B, L]."""
+"""Input name -> [B, its width]."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,24 @@ def take(request: Request, rows: slice | npt.NDArray[np.int64]) -> dict[str, Ids
 def parts(request: Request) -> list[dict[str, Ids]]:
     """The request in parts of at most MAX_BATCH sessions."""
     return [take(request, slice(begin, begin + MAX_BATCH)) for begin in range(0, len(request[INPUT]), MAX_BATCH)]
+
+
+def fit(request: Request, widths: Mapping[str, int]) -> dict[str, Ids]:
+    """The request as a graph with these inputs is asked: choices left open get their blank, what it does not know goes.
+
+    widths  of the graph's inputs. A version made before choices came knows none, so none that is made may go.
+    DataError if one would.
+    """
+    lost = [
+        name for name in (EXCLUDE, DENIED) if name in request and name not in widths and (request[name] != BLANKS[name]).any()
+    ]
+    if lost:
+        what = f"the served version cannot do that: it has no input {', '.join(lost)}"
+        raise DataError(what, f"its inputs: {', '.join(widths)}", "register and promote a version anew, or leave this out")
+    rows = len(request[INPUT])
+    left_open = {name: np.full((rows, widths[name]), BLANKS[name]) for name in (EXCLUDE, DENIED) if name in widths}
+    whole = {**left_open, **request}
+    return {name: whole[name] for name in widths if name in whole}
 
 
 def pad(sessions: Sequence[Sequence[int]], length: int, blank: int = NO_ITEM) -> Ids:
@@ -124,7 +152,7 @@ def read_golden(path: Path) -> tuple[Request, Answers]:
     def filled(key: str, blank: float, kind: Any) -> npt.NDArray[Any]:
         return np.array([row[key] + [blank] * (width - len(row[key])) for row in rows], dtype=kind)
 
-    inputs = [name for name in (INPUT, TIMES, EVENT_TYPES) if name in rows[0]]
+    inputs = [name for name in BLANKS if name in rows[0]]
     request = {name: np.array([row[name] for row in rows], dtype=np.int64) for name in inputs}
     fallback = np.array([[row["fallback"]] for row in rows], dtype=np.bool_)
     ids, scores = filled("next_item_ids", NO_ITEM, np.int64), filled("scores", -np.inf, np.float32)
@@ -148,8 +176,15 @@ class Graph:
         return int(self.session.get_inputs()[0].shape[1])
 
     @property
+    def widths(self) -> dict[str, int]:
+        """Of its inputs, by name."""
+        return {one.name: int(one.shape[1]) for one in self.session.get_inputs()}
+
+    @property
     def inputs(self) -> tuple[str, ...]:
-        return tuple(one.name for one in self.session.get_inputs())
+        return tuple(self.widths)
 
     def ask(self, request: Request) -> Answers:
-        return join([Answers(*self.session.run(list(OUTPUTS), part)) for part in parts(request)])
+        """Choices that the request leaves out are left open."""
+        whole = fit(request, self.widths)
+        return join([Answers(*self.session.run(list(OUTPUTS), part)) for part in parts(whole)])

@@ -49,7 +49,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Set
 def test_the_server_names_the_inputs_and_answers_as_the_file_does(served: tuple[Path, Settings]) -> None:
     home, platform = served
     model = httpx.get(f"http://127.0.0.1:{platform.triton_http_port}/v2/models/{platform.model_name}").json()
-    assert {one["name"] for one in model["inputs"]} == {"item_ids", "timestamps", "event_types", "exclude_seen", "denied_item_ids"}
+    assert {one["name"] for one in model["inputs"]} == {
+        "item_ids",
+        "timestamps",
+        "event_types",
+        "exclude_seen",
+        "denied_item_ids",
+    }
     session = [Event(1, NOON, "view"), Event(8, NOON, "cart"), Event(15, NOON, "view")]
     (answer,) = Client().recommend([session], k=5)
     micros = int(NOON.timestamp()) * 1_000_000

@@ -121,7 +121,8 @@ def test_the_registry_page_has_signature_card_hashes_and_lineage(tmp_path: Path,
     assert names < set(version.hashes)
     mlflow.set_tracking_uri(settings().tracking_uri)
     info = get_model_info(f"models:/{version.model}/{version.version}")
-    assert [(one.name, one.shape) for one in info.signature.inputs.inputs] == [("item_ids", (-1, run_folder.LENGTH))]
+    widths = {one.name: one.shape for one in info.signature.inputs.inputs}
+    assert widths == {"item_ids": (-1, run_folder.LENGTH), "exclude_seen": (-1, 1), "denied_item_ids": (-1, 64)}
     assert [one.name for one in info.signature.outputs.inputs] == ["next_item_ids", "scores", "fallback"]
     loaded = mlflow.pyfunc.load_model(version.source)
     assert set(loaded.predict({"item_ids": pad(SESSION, run_folder.LENGTH)})) == {"next_item_ids", "scores", "fallback"}

@@ -22,10 +22,23 @@ from pipelines.etl import run
 from pipelines.register import columns, export, sample
 from pipelines.register.columns import Columns
 from pipelines.stores import sessions, weights
-from pipelines.stores.answers import EVENT_TYPES, INPUT, NO_ITEM, TIMES, Answers, Graph, Request, differences, take
+from pipelines.stores.answers import (
+    DENIED,
+    EVENT_TYPES,
+    EXCLUDE,
+    INPUT,
+    NO_ITEM,
+    TIMES,
+    Answers,
+    Graph,
+    Request,
+    differences,
+    fit,
+    take,
+)
 from pipelines.stores.meanings import Meaning
 from tests.pipelines.etl.conftest import etl, split
-from tests.pipelines.register.test_export import ZOO
+from tests.pipelines.register.test_export import SERVE, ZOO
 
 ALL = ("category", "brand", "event_type", "price", "item_age", "hour_sin", "hour_cos", "weekday_sin", "weekday_cos")
 NUM_ITEMS, K = 30, 10
@@ -87,7 +100,8 @@ def served(folder: Path, names: tuple[str, ...], target: Path) -> tuple[export.S
     data = sessions.load(torch.device("cpu"), columns.inputs_from(meanings), folder)
     items = pl.read_parquet(folder / "items.parquet") if columns.of_items(meanings) else None
     request = sample.requests(data, vocabulary, 50, meanings)
-    return export.served(model, vocabulary, K, meanings, items), request, model
+    graph = export.served(model, vocabulary, K, meanings, SERVE, items)
+    return graph, fit(request, graph.widths()), model
 
 
 def ask(model: export.Served, request: Request) -> Answers:
@@ -97,12 +111,13 @@ def ask(model: export.Served, request: Request) -> Answers:
 
 def test_raw_ids_give_the_scores_that_the_columns_of_etl_give(folder: Path, tmp_path: Path) -> None:
     graph, request, model = served(folder, ALL, tmp_path)
-    assert list(request) == [INPUT, TIMES, EVENT_TYPES]
+    assert list(request) == [INPUT, TIMES, EVENT_TYPES, EXCLUDE, DENIED]
     data = sessions.load(torch.device("cpu"), ALL, folder)
     chosen = data.of(2, at_least=2)[-50:]
     batch = data.batch(chosen)
-    torch.testing.assert_close(graph.lookup(torch.from_numpy(request[INPUT]))[:, 0], batch.items[:, 0])
-    made_by_graph, _ = graph.batch(*(torch.from_numpy(values) for values in request.values()))
+    indices = graph.lookup(torch.from_numpy(request[INPUT]))
+    torch.testing.assert_close(indices[:, 0], batch.items[:, 0])
+    made_by_graph, _ = graph.batch(indices, *(torch.from_numpy(request[name]) for name in (TIMES, EVENT_TYPES)))
     seen = torch.arange(batch.items.shape[1]) < (batch.lengths - 1)[:, None]
     for name, values in batch.columns.items():
         found = made_by_graph.columns[name][:, : seen.shape[1]]
@@ -130,7 +145,7 @@ def test_what_items_are_is_folded_into_the_file(folder: Path, tmp_path: Path) ->
         last = (batch.lengths - 1).cumsum(0) - 1
         expected = model.scores_everywhere(batch)[last].topk(K, 1).values
     vocabulary = pl.read_parquet(folder / "vocabulary.parquet")
-    graph = export.served(model, vocabulary, K, {})
+    graph = export.served(model, vocabulary, K, {}, SERVE)
     export.export(graph, tmp_path / "model.onnx")
     answers = Graph(tmp_path / "model.onnx").ask(sample.requests(data, vocabulary, 50, {}))
     np.testing.assert_allclose(answers.scores, expected.numpy(), rtol=1e-4, atol=1e-4)
@@ -140,8 +155,9 @@ def test_file_and_torch_agree_and_padding_changes_nothing(folder: Path, tmp_path
     model, request, _ = served(folder, ALL, tmp_path)
     export.export(model, tmp_path / "model.onnx")
     graph = Graph(tmp_path / "model.onnx")
-    assert graph.inputs == (INPUT, TIMES, EVENT_TYPES)
-    golden = sample.golden(request)
+    assert graph.inputs == (INPUT, TIMES, EVENT_TYPES, EXCLUDE, DENIED)
+    asked = {name: request[name] for name in (INPUT, TIMES, EVENT_TYPES)}
+    golden = sample.golden(asked, graph.ask(asked), model.popular_ids[:-1].numpy(), SERVE.max_denied)
     wrong, apart = differences(ask(model, golden), graph.ask(golden))
     assert not wrong.any()
     assert apart < 1e-4
@@ -149,10 +165,16 @@ def test_file_and_torch_agree_and_padding_changes_nothing(folder: Path, tmp_path
     left = len(answers) - 4
     wrong, _ = differences(graph.ask(take(golden, slice(1))), graph.ask(take(golden, slice(left, left + 1))))
     assert not wrong.any()  # left-padded as right-padded
-    wrong, _ = differences(graph.ask(take(golden, slice(left - 1, left))), graph.ask(take(golden, slice(left + 1, left + 2))))
+    wrong, _ = differences(graph.ask(take(golden, slice(left - 5, left - 4))), graph.ask(take(golden, slice(left + 1, left + 2))))
     assert not wrong.any()  # strangers between
-    assert answers.fallback[-2:].all()
-    assert not answers.fallback[:-2].any()
+    popular_without = left - 1
+    assert np.flatnonzero(answers.fallback).tolist() == [popular_without, len(answers) - 2, len(answers) - 1]
+    left_out, let_in, without = (set(answers.ids[row].tolist()) for row in range(left - 4, left - 1))
+    seen = set(golden[INPUT][left - 4].tolist()) - {NO_ITEM}
+    assert not left_out & seen
+    assert let_in & seen or len(seen) < 3
+    assert not without & set(answers.ids[left - 5, :3].tolist())
+    assert not set(answers.ids[popular_without].tolist()) & set(answers.ids[-1, :3].tolist())
 
 
 @pytest.mark.parametrize("inputs", [("timestamps",), ("event_types",), ("timestamps", "event_types")])
@@ -182,11 +204,11 @@ def test_the_graph_asks_for_nothing_that_the_model_does_not_read(
     model, request, _ = served(folder, names, tmp_path)
     export.export(model, tmp_path / "model.onnx")
     graph = Graph(tmp_path / "model.onnx")
-    assert graph.inputs == inputs == tuple(request)
+    assert graph.inputs == (*inputs, EXCLUDE, DENIED) == tuple(request)
     assert not differences(ask(model, request), graph.ask(request))[0].any()
-    said = export.config(graph.inputs, graph.length, K, {})
-    assert [said.count(f'"{name}" data_type') for name in inputs] == [1] * len(inputs)
-    assert [said.count(f'key: "{name}"') for name in inputs] == [2] * len(inputs)  # each warm-up sends it
+    said = export.config(graph.widths, K, {})
+    assert [said.count(f'"{name}" data_type') for name in graph.inputs] == [1] * len(graph.inputs)
+    assert [said.count(f'key: "{name}"') for name in graph.inputs] == [2] * len(graph.inputs)  # each warm-up sends it
 
 
 def test_values_worked_by_hand() -> None:

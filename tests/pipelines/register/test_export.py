@@ -17,7 +17,8 @@ from models.core.batch import SessionBatch
 from models.core.config import Config
 from pipelines.errors import DataError
 from pipelines.register import export
-from pipelines.stores.answers import INPUT, NO_ITEM, Answers, Graph, differences
+from pipelines.register.params import ServeParams
+from pipelines.stores.answers import DENIED, EXCLUDE, INPUT, NO_ITEM, Answers, Graph, Request, differences, fit, take
 
 LENGTH, NUM_ITEMS, K = 8, 40, 10
 ROOT = Path(__file__).resolve().parents[3]
@@ -46,9 +47,12 @@ class FirstItem(SessionModel):
         return scores.index_fill(1, torch.tensor([0]), float("-inf"))
 
 
-def echo(vocabulary: pl.DataFrame, folder: Path, num_answers: int = K) -> Graph:
+SERVE = ServeParams(exclude_seen=False, max_denied=4)
+
+
+def echo(vocabulary: pl.DataFrame, folder: Path, num_answers: int = K, serve: ServeParams = SERVE) -> Graph:
     features = Features(num_items=len(vocabulary), max_session_length=LENGTH)
-    export.export(export.served(FirstItem(Config(), features), vocabulary, num_answers, {}), folder / "model.onnx")
+    export.export(export.served(FirstItem(Config(), features), vocabulary, num_answers, {}, serve), folder / "model.onnx")
     return Graph(folder / "model.onnx")
 
 
@@ -66,21 +70,31 @@ def row(*values: int) -> dict[str, np.ndarray]:
     return {INPUT: np.array([values], dtype=np.int64)}
 
 
+def varied(item_ids: np.ndarray, known: np.ndarray) -> Request:
+    """Half of the sessions make no choice; a quarter leave out what was seen, a quarter deny two known ids and a stranger."""
+    rows = np.arange(len(item_ids))
+    denied = np.full((len(rows), SERVE.max_denied), NO_ITEM)
+    denied[rows % 4 == 3, :3] = known[0], known[7], 10**12
+    return {INPUT: item_ids, EXCLUDE: np.where(rows % 4 == 1, 1, -1)[:, None], DENIED: denied}
+
+
 @pytest.mark.parametrize("name", registry.names())
 def test_file_and_torch_agree(name: str, vocabulary: pl.DataFrame, walks: torch.Tensor, tmp_path: Path) -> None:
     """Every model, 200 sessions, batches of 64, 1 and 3."""
-    served = export.served(made(name, walks), vocabulary, K, {})
+    served = export.served(made(name, walks), vocabulary, K, {}, SERVE)
     export.export(served, tmp_path / "model.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
-    request = served.raw_ids[walks].numpy()
+    request = varied(served.raw_ids[walks].numpy(), served.raw_ids[1:].numpy())
     with torch.no_grad():
-        expected = Answers(*(part.numpy() for part in served(torch.from_numpy(request))))
+        expected = Answers(*(part.numpy() for part in served(**{name: torch.from_numpy(each) for name, each in request.items()})))
         direct = served.model.scores(SessionBatch(walks, (walks > 0).sum(1))).topk(K, 1).values.numpy()
-    np.testing.assert_allclose(expected.scores, direct, rtol=1e-5)
+    free = (request[EXCLUDE] < 1).all(1) & (request[DENIED] == NO_ITEM).all(1)
+    there = np.isfinite(direct[free])
+    np.testing.assert_allclose(expected.scores[free][there], direct[free][there], rtol=1e-5)
     graph = Graph(tmp_path / "model.onnx")
     for rows in (slice(None), slice(0, 1), slice(5, 8)):
         wrong, apart = differences(
-            Answers(expected.ids[rows], expected.scores[rows], expected.fallback[rows]), graph.ask({INPUT: request[rows]})
+            Answers(expected.ids[rows], expected.scores[rows], expected.fallback[rows]), graph.ask(take(request, rows))
         )
         assert not wrong.any()
         assert apart < 1e-4
@@ -136,6 +150,64 @@ def test_the_fallback_of_one_session_is_not_that_of_its_neighbour(graph: Graph, 
     assert answers.ids[1, 0] == ids[5]
 
 
+def asked(graph: Graph, session: list[int], exclude: int | None = None, denied: tuple[int, ...] = ()) -> list[int]:
+    """The ids of the answer, places without an item left out."""
+    choices: dict[str, Any] = {EXCLUDE: np.array([[exclude]])} if exclude is not None else {}
+    if denied:
+        choices[DENIED] = np.array([[*denied, *[NO_ITEM] * (SERVE.max_denied - len(denied))]])
+    ids = graph.ask({**row(*session, *[NO_ITEM] * (LENGTH - len(session))), **choices}).ids[0]
+    assert (ids[(ids != NO_ITEM).sum() :] == NO_ITEM).all()
+    return ids[ids != NO_ITEM].tolist()  # type: ignore[no-any-return]
+
+
+def test_items_of_the_session_are_left_out_where_a_request_says_so(graph: Graph, ids: list[int]) -> None:
+    """Items score 100, 99, 98 by their place in the session, all others less than 0, the lower the index the better."""
+    session = [ids[11], 10**15, ids[4], ids[11], ids[30]]
+    others = [one for number, one in enumerate(ids) if number not in (4, 11, 30)]
+    assert set(asked(graph, session, exclude=0)[:3]) == {ids[11], ids[4], ids[30]}
+    assert asked(graph, session, exclude=1) == others[:K]
+
+
+def test_what_a_request_leaves_open_is_as_the_setting_has_it(vocabulary: pl.DataFrame, tmp_path: Path, ids: list[int]) -> None:
+    strict = echo(vocabulary, tmp_path, serve=ServeParams(exclude_seen=True, max_denied=4))
+    for exclude, best in ((None, ids[0]), (-1, ids[0]), (1, ids[0]), (0, ids[11])):
+        assert asked(strict, [ids[11]], exclude)[0] == best
+
+
+def test_denied_items_are_not_answered_and_the_next_best_move_up(graph: Graph, ids: list[int]) -> None:
+    free = asked(graph, [ids[20]])
+    assert free == [ids[20], *ids[: K - 1]]
+    assert asked(graph, [ids[20]], denied=(ids[0], ids[20], 10**15, ids[2])) == [ids[1], *ids[3 : K + 2]]
+
+
+def test_denied_items_are_no_fallback_either(graph: Graph, ids: list[int]) -> None:
+    """The popular items are ids[0], ids[1], ...; of an unknown session nothing known was seen."""
+    assert asked(graph, [10**15], exclude=1, denied=(ids[0], ids[3])) == [ids[1], ids[2], *ids[4 : K + 2]]
+
+
+def test_the_choices_of_one_session_are_not_those_of_its_neighbour(graph: Graph, ids: list[int]) -> None:
+    both = {INPUT: np.array([[ids[11], *[NO_ITEM] * 7]] * 2), EXCLUDE: np.array([[1], [0]]), DENIED: np.full((2, 4), NO_ITEM)}
+    both[DENIED][1, 0] = ids[0]
+    answers = graph.ask(both)
+    assert answers.ids[:, :2].tolist() == [[ids[0], ids[1]], [ids[11], ids[1]]]
+
+
+def test_what_is_denied_and_seen_may_be_all_there_is(vocabulary: pl.DataFrame, tmp_path: Path, ids: list[int]) -> None:
+    few = echo(vocabulary.sort("index").head(3), tmp_path)
+    assert asked(few, [ids[0]], exclude=1, denied=(ids[1],)) == [ids[2]]
+    assert asked(few, [ids[0]], exclude=1, denied=(ids[1], ids[2])) == []
+    assert asked(few, [], denied=(ids[0], ids[1], ids[2])) == []
+
+
+def test_a_version_made_before_choices_came_is_asked_without_them() -> None:
+    old = {INPUT: 3}
+    request = {INPUT: np.array([[1, 2, NO_ITEM]]), EXCLUDE: np.array([[-1]]), DENIED: np.array([[NO_ITEM]])}
+    assert list(fit(request, old)) == [INPUT]
+    for choice in ({EXCLUDE: np.array([[1]])}, {DENIED: np.array([[5]])}):
+        with pytest.raises(DataError, match="has no input"):
+            fit({**request, **choice}, old)
+
+
 def test_fewer_items_than_answers(vocabulary: pl.DataFrame, tmp_path: Path) -> None:
     few = vocabulary.sort("index").head(3)
     answers = echo(few, tmp_path).ask(row(int(few["item_id"][1]), *[NO_ITEM] * 7))
@@ -152,10 +224,10 @@ def test_a_vocabulary_of_one_item(vocabulary: pl.DataFrame, tmp_path: Path) -> N
 
 def test_a_vocabulary_of_another_training_is_refused(vocabulary: pl.DataFrame, walks: torch.Tensor) -> None:
     with pytest.raises(DataError, match="knows 40 items, the vocabulary has 39"):
-        export.served(made("popularity", walks), vocabulary.head(39), K, {})
+        export.served(made("popularity", walks), vocabulary.head(39), K, {}, SERVE)
 
 
 def test_the_padding_id_is_no_item(vocabulary: pl.DataFrame, walks: torch.Tensor) -> None:
     bad = vocabulary.with_columns(pl.when(pl.col("index") == 3).then(NO_ITEM).otherwise("item_id").alias("item_id"))
     with pytest.raises(DataError, match="an item has the id -1"):
-        export.served(made("popularity", walks), bad, K, {})
+        export.served(made("popularity", walks), bad, K, {}, SERVE)
