@@ -80,9 +80,14 @@ class Airflow:
         found = self.call("GET", path, missing=404, params={"limit": 100})
         return list(found["task_instances"]) if found else []
 
+    def task(self, dag: str, run: str, task: str) -> dict[str, Any] | None:
+        """None for a run that is not there any more."""
+        return next((one for one in self.tasks(dag, run) if one["task_id"] == task), None)
+
     def task_state(self, dag: str, run: str, task: str) -> str | None:
-        """None as long as it is not scheduled, and for a run that is not there any more."""
-        return next((one["state"] for one in self.tasks(dag, run) if one["task_id"] == task), None)
+        """None as long as it is not scheduled."""
+        found = self.task(dag, run, task)
+        return str(found["state"]) if found and found["state"] else None
 
     def answer(self, dag: str, run: str, task: str, option: str, given: dict[str, Any]) -> bool:
         """Answer an approval that waits; given: its form's fields. False if somebody has answered it already."""

@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any
 
 from infra.local import airflow, keys
-from infra.watch import hook, listing, reviews
+from infra.watch import hook, listing
+from infra.watch.reviews import Reviews
 from pipelines.errors import PipelineError
 from pipelines.review.work import WATCH
 from pipelines.stores import publication, registry, webhooks
@@ -31,7 +32,7 @@ class Watch:
 
     def __init__(self) -> None:
         ours = settings()
-        self.airflow = airflow.rest(ours, WATCH)
+        self.reviewing = Reviews(airflow.rest(ours, WATCH))
         self.server, self.form = Server(), ours.var / "versions.json"
         self.address = f"http://127.0.0.1:{ours.watch_port}{hook.PATH}"
         self.secret = keys.kept(ours.webhook_key_file)
@@ -69,7 +70,7 @@ class Watch:
 
     def reviews(self) -> list[str]:
         versions = registry.versions(NEWEST)
-        done = reviews.look(versions, self.airflow)
+        done = self.reviewing.look(versions)
         named: dict[int, list[str]] = {}
         for alias in (registry.CHAMPION, registry.PREVIOUS, registry.CHALLENGER):
             found = registry.resolve(alias)

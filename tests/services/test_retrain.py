@@ -1,24 +1,19 @@
-"""One DAG run to a Triton answer: real MLflow, Airflow and Triton on free ports, as `make demo` does it."""
+"""From raw clicks to Triton's answer, twice, and by a person's hands: real MLflow, Airflow and Triton, as `make demo` does it."""
+
+from __future__ import annotations
 
 import json
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import yaml
 
-from infra.local.airflow_api import Airflow
+from tests.services import browser
+from tests.services.browser import Browser
+from tests.services.platform import MODEL, Platform, temporary, until
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
 SMALL = {
@@ -26,131 +21,113 @@ SMALL = {
     "events.simulate.num_items": 500,
     "events.simulate.days": 6,
     "train.max_epochs": 2,
-    "gate.review": "auto",
     "gate.max_p95_ms": 1000,
 }
-
-
-@dataclass
-class Platform:
-    """A platform of its own: state in a temporary folder, environments shared with the project."""
-
-    env: dict[str, str]
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            (sys.executable, "-m", *words), cwd=ROOT, env=self.env, capture_output=True, text=True, check=False, timeout=600
-        )
-
-    def airflow(self) -> Airflow:
-        passwords = json.loads((Path(self.env["NEXTCLICK_VAR"]) / "airflow" / "passwords.json").read_text())
-        return Airflow(f"http://127.0.0.1:{self.env['NEXTCLICK_AIRFLOW_PORT']}", "admin", passwords["admin"])
-
-    def served(self) -> int:
-        """The version that Triton answers with."""
-        url = f"http://127.0.0.1:{self.env['NEXTCLICK_TRITON_HTTP_PORT']}/v2/models/session_next_item"
-        (version,) = httpx.get(url).json()["versions"]
-        return int(version)
-
-    def demo(self, **settings: object) -> str:
-        pairs = [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
-        done = self.run("infra.local", "demo", *pairs)
-        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
-        return done.stdout
+FLOORS = ("session_knn", "session_popularity")
 
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    home = tmp_path_factory.mktemp("platform")
-    names = ("MLFLOW", "AIRFLOW", "TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS")
-    ports = {f"NEXTCLICK_{name}_PORT": str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
-    folders = {"NEXTCLICK_VAR": str(home / "var"), "NEXTCLICK_MLRUNS": str(home / "mlruns"), "COLUMNS": "200"}
-    here = Platform({**os.environ, **ports, **folders})
-    try:
+    with temporary(tmp_path_factory.mktemp("platform")) as here:
         yield here
-    finally:
-        down = here.run("infra.local", "down")
-        assert down.returncode == 0, down.stdout + down.stderr
-        subprocess.run(("git", "worktree", "prune"), cwd=ROOT, check=False)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @pytest.fixture(scope="module")
-def first(platform: Platform) -> str:
-    return platform.demo(**SMALL)
+def demo(platform: Platform) -> str:
+    """What `make demo` prints."""
+    pairs = [word for key, value in SMALL.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    done = platform.run("infra.local", "demo", *pairs)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+    return done.stdout
 
 
-def test_a_run_ends_with_recommendations(first: str) -> None:
-    assert "run success" in first
-    assert "decision: yes" in first
-    assert first.count("came next") >= 3
-    assert len(re.findall(r"recommended", first)) == 15
+def test_two_trainings_end_with_recommendations(demo: str) -> None:
+    assert demo.count("run success") == 2
+    assert demo.count("decision: yes") == 2
+    assert demo.count("came next") >= 3
+    assert len(re.findall(r"recommended", demo)) == 15
 
 
-def test_triton_serves_the_registered_version(first: str, platform: Platform) -> None:
-    url = f"http://127.0.0.1:{platform.env['NEXTCLICK_TRITON_HTTP_PORT']}/v2/models/session_next_item"
-    assert httpx.get(f"{url}/versions/1/ready").status_code == 200
-    outputs = {output["name"] for output in httpx.get(url).json()["outputs"]}
-    assert outputs == {"next_item_ids", "scores", "fallback"}
+def test_the_second_training_is_judged_against_the_first(demo: str, platform: Platform) -> None:
+    first, _, second = demo.partition("a second training")
+    assert "no champion yet" in first
+    assert re.search(r"MRR@20 [+-]0\.\d+ to version 1", second)
+    assert platform.tags(2)["gate.champion"] == "1"
+    assert (platform.alias("champion"), platform.alias("previous"), platform.served()) == (2, 1, 2)
 
 
-def test_every_row_is_accounted_for(first: str) -> None:
-    (validate,) = [line for line in first.splitlines() if line.strip().startswith("validate ")]
-    assert "nothing changed" not in validate
-    assert "quarantine" in validate
+def test_triton_names_its_outputs(demo: str, platform: Platform) -> None:
+    outputs = httpx.get(f"{platform.url('TRITON_HTTP')}/v2/models/{MODEL}").json()["outputs"]
+    assert {output["name"] for output in outputs} == {"next_item_ids", "scores", "fallback"}
 
 
-def test_the_pages_of_the_run_are_there(first: str, platform: Platform) -> None:
-    for page in re.findall(r"http://\S+/pages/\S+", first):
+def test_every_row_is_accounted_for(demo: str) -> None:
+    for line in [line for line in demo.splitlines() if line.strip().startswith("validate ")]:
+        assert "nothing changed" not in line
+        assert "quarantine" in line
+
+
+def test_the_pages_of_the_run_are_there(demo: str) -> None:
+    pages = re.findall(r"http://\S+/pages/\S+", demo)
+    assert len(pages) >= 2
+    for page in pages:
         assert httpx.get(page).status_code == 200, page
 
 
-def test_the_same_window_again_skips_what_has_not_changed(first: str, platform: Platform) -> None:
-    second = platform.demo(**SMALL)
-    skipped = [line.split()[0] for line in second.splitlines() if "skipped by DVC" in line]
-    assert {"events", "validate"} <= set(skipped)
-    assert skipped.count("train") == len(yaml.safe_load((ROOT / "params.yaml").read_text())["models"])
+@pytest.fixture(scope="module")
+def person(demo: str, platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser.opened(platform, tmp_path_factory.mktemp("pictures")) as window:
+        window.log_in()
+        yield window
 
 
-def test_a_person_approves_and_the_registry_knows_who(first: str, platform: Platform) -> None:
+def test_a_person_triggers_the_dag_and_answers_the_approval(person: Browser, platform: Platform) -> None:
+    """The window is that of the second training: what has not changed is skipped."""
+    person.trigger("retrain", **SMALL, **{"gate.review": "manual"})
     airflow = platform.airflow()
-    before = platform.served()
-    run = airflow.trigger("retrain", {**SMALL, "gate.review": "manual"})
-    path = f"/api/v2/dags/retrain/dagRuns/{run}/taskInstances/review/-1/hitlDetails"
-    review = until(lambda: next((t for t in airflow.tasks("retrain", run) if t["task_id"] == "review"), {}), "awaiting_input")
-    assert "beats_session_popularity" in airflow.call("GET", path)["body"]
-    assert review["state"] == "awaiting_input"
-    assert platform.served() == before
-    time.sleep(5)  # as a person would: Airflow loses an answer that comes before its scheduler has seen the task park
-    answer = {"chosen_options": ["Approve"], "params_input": {"comment": "looks right"}}
-    airflow.call("PATCH", path, json=answer)
-    until(lambda: {"state": airflow.state("retrain", run)}, "success")
-    assert platform.served() == before + 1
-    uri = f"http://127.0.0.1:{platform.env['NEXTCLICK_MLFLOW_PORT']}/api/2.0/mlflow/registered-models/alias"
-    found = httpx.get(uri, params={"name": "session_next_item", "alias": "champion"}).json()["model_version"]
-    tags = {tag["key"]: tag["value"] for tag in found["tags"]}
-    assert int(found["version"]) == before + 1
-    assert (tags["review.by"], tags["review.comment"]) == ("admin", "looks right")
+    runs = airflow.call("GET", "/api/v2/dags/retrain/dagRuns", params={"order_by": "-run_after"})["dag_runs"]
+    run = runs[0]["dag_run_id"]
+    until(lambda: (airflow.state("retrain", run), airflow.task_state("retrain", run, "review")), waits_or_failed, seconds=400)
+    assert airflow.task_state("retrain", run, "review") == "awaiting_input"
+    assert platform.served() == 2
+    skipped = [task for task in airflow.tasks("retrain", run) if unchanged(platform, run, task)]
+    assert {"events", "validate"} <= {task["task_id"] for task in skipped}
+    assert set(FLOORS) <= {task["rendered_map_index"] for task in skipped if task["task_id"] == "train"}
+    person.page.wait_for_timeout(3000)  # Airflow loses an answer that comes before its scheduler has seen the task park
+    person.answer("Approve", "as good as the one before")
+    until(lambda: airflow.state("retrain", run), lambda state: state in ("success", "failed"))
+    assert platform.served() == platform.alias("champion") == 3
+    tags = platform.tags(3)
+    assert (tags["review.by"], tags["review.why"], tags["review.side"]) == ("reviewer", "as good as the one before", "Airflow")
 
 
-def until(ask: Callable[[], dict[str, Any]], state: str, seconds: float = 300) -> dict[str, Any]:
-    """Ask until the state is reached; a failed one ends it."""
-    end = time.monotonic() + seconds
-    while (found := ask()).get("state") != state:
-        assert found.get("state") not in ("failed", "upstream_failed"), found
-        assert time.monotonic() < end, found
-        time.sleep(1)
-    return found
+def waits_or_failed(seen: tuple[str, str | None]) -> bool:
+    return seen[0] in ("success", "failed") or seen[1] == "awaiting_input"
 
 
-def test_a_wrong_value_is_refused_by_the_form(first: str, platform: Platform) -> None:
+def unchanged(platform: Platform, run: str, task: dict[str, object]) -> bool:
+    report = platform.airflow().report("retrain", run, task)
+    return report.get("result", {}).get("changed") is False
+
+
+def test_the_version_has_card_plots_and_decision_in_mlflow(person: Browser, platform: Platform) -> None:
+    page = person.version(3)
+    for heading in ("Decision", "next item of a session"):
+        assert page.get_by_role("heading", name=re.compile(heading)).first.is_visible(), heading
+    person.keep("mlflow_version")
+    page.get_by_text("Description").first.click()
+    assert page.get_by_text("gate.verdict").first.is_visible()
+    person.keep("mlflow_tags")
+    run = platform.mlflow("model-versions/get", params={"name": MODEL, "version": "3"})["model_version"]["run_id"]
+    experiment = platform.mlflow("runs/get", params={"run_id": run})["run"]["info"]["experiment_id"]
+    page.goto(f"{platform.url('MLFLOW')}/#/experiments/{experiment}/runs/{run}/artifacts/gate/version-3/decision.md")
+    person.keep("mlflow_decision")
+    files = platform.mlflow("artifacts/list", params={"run_id": run, "path": "gate/version-3"})["files"]
+    assert {Path(file["path"]).name for file in files} >= {"decision.md", "decision.json"}
+    assert any(file["path"].endswith(".png") for file in files)
+
+
+def test_a_wrong_value_is_refused_by_the_form(demo: str, platform: Platform) -> None:
     done = platform.run("infra.local", "demo", "--set", "split.test_days=0")
     assert done.returncode == 1
     assert "split.test_days" in done.stdout + done.stderr
