@@ -22,9 +22,5 @@ with DAG(
     tags=["nextclick"],
     doc_md=__doc__,
 ):
-    env = {
-        "VERSION": "{{ params.version }}",
-        "REASON": "{{ params.reason }}",
-        "NEXTCLICK_ACTOR": "{{ dag_run.triggering_user_name or 'the scheduler' }}",
-    }
-    action("override", "$VERSION", "$REASON", cwd=ROOT, env=env)
+    given = {"VERSION": "{{ params.version }}", "REASON": "{{ params.reason }}"}
+    action("override", "$VERSION", "$REASON", cwd=ROOT, env=given)

@@ -17,6 +17,7 @@ AIRFLOW = f"http://127.0.0.1:{os.environ['NEXTCLICK_AIRFLOW_PORT']}"
 
 RUN = "{{ run_id | replace(':', '') | replace('+', '_') }}"
 WORKSPACE = f"{VAR}/runs/{RUN}"
+ACTOR = "{{ dag_run.triggering_user_name or 'the schedule' }}"
 PYTHON = f"exec env PATH={WORKER}/bin:$PATH python -m pipelines"
 
 
@@ -114,7 +115,7 @@ def action(name: str, *words: str, cwd: str = WORKSPACE, env: dict[str, str] | N
         task_id="_".join((name, *(word for word in words if not word.startswith("$")))),
         bash_command=" ".join((PYTHON, name, *quoted)),
         cwd=cwd,
-        env={"WORKSPACE": WORKSPACE, **(env or {})},
+        env={"WORKSPACE": WORKSPACE, "NEXTCLICK_ACTOR": ACTOR, **(env or {})},
         append_env=True,
         retries=1,
         retry_delay=timedelta(seconds=15),
