@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 SMALL = {
     "events.simulate.num_events": 30_000,
     "events.simulate.num_items": 500,
-    "events.simulate.days": 6,
+    "events.simulate.days": 8,  # and 7: enough of them for a split by days, so that the second training learns from newer ones
     "train.max_epochs": 2,
     "gate.max_p95_ms": 1000,
 }
