@@ -120,6 +120,21 @@ def test_a_bad_request_fails_alone(server: Settings) -> None:
             assert [answers[i] for i in (0, 2, 7)] == ["[[1007, 1007, 1007]]", "[[2007, 2007, 2007]]", "[[6007, 6007, 6007]]"]
 
 
+def test_an_answer_leaves_nothing_behind(server: Settings) -> None:
+    """Neither a line in the server's log nor memory: 2,000 answers of two tensors each, after 500 that warm up."""
+    log = server.var / "log" / "triton.log"
+
+    def requests(count: int) -> tuple[int, int]:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: ask(server, "present", [[number % 10] * 3]), range(count)))
+        return log.stat().st_size, sum(stub.memory_info().rss for stub in stubs())
+
+    size, memory = requests(500)
+    size_after, memory_after = requests(2000)
+    assert size_after == size, log.read_text(errors="replace")[-2000:]
+    assert memory_after - memory < 2 * 2**20
+
+
 def test_a_new_version_takes_over_on_load(server: Settings) -> None:
     put(server.triton_repository, "swapped", 1, graph(step=1))
     with client.InferenceServerClient(server.triton_url) as connection:

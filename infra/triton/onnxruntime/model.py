@@ -9,6 +9,7 @@ Runs inside Triton's stub process: standard library, numpy, onnxruntime.
 
 from __future__ import annotations
 
+import ctypes
 import json
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ TYPES = {  # ONNX Runtime's name of a tensor type -> Triton's
     "tensor(float)": "TYPE_FP32",
     "tensor(double)": "TYPE_FP64",
 }
+
+set_destructor = ctypes.pythonapi.PyCapsule_SetDestructor
+set_destructor.argtypes, set_destructor.restype = [ctypes.py_object, ctypes.c_void_p], ctypes.c_int
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -108,5 +112,17 @@ def compare(kind: str, declared: list[dict[str, Any]], graph: list[Any]) -> list
 
 def respond(request: Any, answers: Arrays) -> Any:
     wanted = request.requested_output_names()
-    tensors = [pb.Tensor.from_dlpack(name, np.ascontiguousarray(answers[name])) for name in answers if name in wanted]
+    tensors = [pb.Tensor.from_dlpack(name, handed_over(answers[name])) for name in answers if name in wanted]
     return pb.InferenceResponse(output_tensors=tensors)
+
+
+def handed_over(values: np.ndarray[Any, Any]) -> Any:
+    """The array as a capsule that the stub takes as its own.
+
+    The stub marks what it took by another name than DLPack's standard asks for. numpy's destructor does not know that name:
+    for every tensor it would raise an error that nobody can catch, and write six lines into the server's log: two thirds of
+    the time of an answer. The stub frees the memory itself, so the destructor is not missed.
+    """
+    capsule = np.ascontiguousarray(values).__dlpack__()
+    set_destructor(capsule, None)
+    return capsule
