@@ -68,6 +68,8 @@ def repair(champion: Version | None, server: Server, half: int | None = None) ->
     agree = repository.pinned(model) == number and server.versions(model) == [number]
     if not agree or not repository.whole(model, number, champion.hashes):
         publish(champion, lambda: None, server)
+        with repository.disk(repository.home(model)):
+            repository.mark(model, number)
         return [f"the server did not serve the champion: version {number} was restored"]
     done = _revived(model, server)
     return [done] if done else []

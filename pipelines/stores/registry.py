@@ -69,7 +69,7 @@ def get(version: int) -> Version:
         known = [] if found else [one.version for one in client.search_model_versions(f"name='{settings().model_name}'")]
     if found:
         return _version(found)
-    listed = ", ".join(sorted(known, key=int)) or "none"
+    listed = ", ".join(map(str, sorted(map(int, known)))) or "none"
     raise DataError(
         f"{settings().model_name} has no version {version}", "MLflow's model registry", f"versions there are: {listed}"
     )

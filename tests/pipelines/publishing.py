@@ -16,14 +16,13 @@ from pipelines.promote.params import PromoteParams
 from pipelines.serve.client import Client
 from pipelines.stage import Report
 from pipelines.stores import journal, registry, repository
-from pipelines.stores.answers import INPUT, Answers, Graph, differences, pad
+from pipelines.stores.answers import Answers, Graph, Request, differences, read_golden, take
 from pipelines.stores.settings import Settings, settings
 from pipelines.stores.triton import Server
 from tests.pipelines import run_folder
 
 SESSION = [[1, 8, 15], [-13, -6]]
 """Raw ids of two sessions; item i has the id 7 i - 20."""
-REQUEST = {INPUT: pad(SESSION, run_folder.LENGTH)}
 
 
 def environment(platform: Settings, mlflow_uri: str = "") -> dict[str, str]:
@@ -107,9 +106,14 @@ def passed(champion: int | None) -> dict[str, str]:
     return {"gate.verdict": "yes", "gate.champion": str(champion or "none")}
 
 
-def truth(versions: tuple[int, int]) -> dict[int, Answers]:
-    """Version -> its answers to REQUEST, by the file."""
-    return {number: Graph(artifact(number, "model.onnx")).ask(REQUEST) for number in versions}
+def request(version: int) -> Request:
+    """Some of a version's golden sessions, with every input that it reads."""
+    return take(read_golden(artifact(version, "golden.json"))[0], slice(4))
+
+
+def truth(versions: tuple[int, int], asked: Request) -> dict[int, Answers]:
+    """Version -> its answers, by the file."""
+    return {number: Graph(artifact(number, "model.onnx")).ask(asked) for number in versions}
 
 
 def champion_serves(version: int) -> None:
