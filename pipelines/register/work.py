@@ -13,12 +13,12 @@ import torch
 
 from pipelines import params
 from pipelines.errors import DataError, ServiceError
-from pipelines.paths import ETL, EVALUATE, REGISTER, TRAIN
+from pipelines.paths import ETL, EVALUATE, PARAMS, REGISTER, TRAIN
 from pipelines.register import card, choose, columns, export, lineage, plots, sample
 from pipelines.register.params import RegisterParams, ServeParams
 from pipelines.register.rehearse import rehearse
 from pipelines.stage import Report
-from pipelines.stores import manifest, registry, sessions, weights
+from pipelines.stores import manifest, registry, sessions, tracking, weights
 from pipelines.stores.answers import INPUT, OUTPUTS, Answers, Graph, Request, differences, fit, join, parts, take, write_golden
 from pipelines.stores.registry import Version
 
@@ -53,10 +53,9 @@ def work(register: RegisterParams, serve: ServeParams) -> Report:
     version, is_new = registered(name, run_id, text)
     print(f"version {version.version} of {version.model}{'' if is_new else ' (registered before)'}: {version.url}", flush=True)
 
-    rehearsal = rehearse(PACKAGE, request, register.rehearsal_requests)
-    registry.tag(
-        version.version, {f"rehearsal.{key}": str(value) for key, value in rehearsal.record().items() if value is not None}
-    )
+    rehearsal = rehearse(PACKAGE, request, register.rehearsal_requests, REGISTER / "champion")
+    measured = tracking.flat({"rehearsal": rehearsal.record()})
+    registry.tag(version.version, {key: str(value) for key, value in measured.items() if value is not None})
     found = {
         "model": version.model,
         "version": version.version,
@@ -121,6 +120,8 @@ def pack(
     for file in (weights.WEIGHTS, weights.CARD):
         shutil.copyfile(TRAIN / name / file, PACKAGE / file)
     shutil.copyfile(ETL / "vocabulary.parquet", PACKAGE / "vocabulary.parquet")
+    shutil.copyfile(PARAMS, PACKAGE / PARAMS.name)
+    (PACKAGE / "data.json").write_text(json.dumps(lineage.data_summary(), indent=2) + "\n", encoding="utf-8")
     length, answers = graph.length, register.num_answers
     (PACKAGE / "config.pbtxt").write_text(
         export.config(graph.widths, answers, {"model_kind": name, "mlflow_run": run_id}), encoding="utf-8"

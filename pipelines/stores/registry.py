@@ -24,6 +24,8 @@ HASH = "sha256."
 KEY = "package_key"
 OVERRIDE = ("override.by", "override.at", "override.why", "override.rules")
 """Tags of a version that somebody lets pass against the gate; the gate's next verdict removes them."""
+GONE = "No such artifact"
+"""What MLflow says of files that are not where they were written."""
 VERSION_FILE = "version.json"
 """Written beside a pulled package: which version it is."""
 
@@ -94,6 +96,7 @@ def fetch(which: str | int | Version, folder: Path) -> Version | None:
     if version is None:
         return None
     import mlflow.artifacts
+    import mlflow.exceptions
 
     draft = folder.with_name(f"{folder.name}.pulled")
     shutil.rmtree(draft, ignore_errors=True)
@@ -103,7 +106,12 @@ def fetch(which: str | int | Version, folder: Path) -> Version | None:
         raise DataError("the version has no hashes", origin, "only versions made by `register` can be served")
     with service() as client:
         place = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
-        pulled = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=str(draft)))
+        try:
+            pulled = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=str(draft)))
+        except mlflow.exceptions.MlflowException as error:
+            if GONE not in str(error):
+                raise
+            raise DataError("the version's files are gone", f"{origin}, {place}", manifest.CHANGED) from None
     manifest.check(pulled, version.hashes, f"{origin}, {place}")
     (pulled / VERSION_FILE).write_text(json.dumps({"model": version.model, "version": version.version}) + "\n", encoding="utf-8")
     pulled.rename(folder)

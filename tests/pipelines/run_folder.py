@@ -26,6 +26,14 @@ ROOT = Path(__file__).resolve().parents[2]
 NUM_ITEMS, LENGTH, SESSIONS = 40, 8, 200
 MODELS = ("gru4rec", "session_popularity", "session_knn")
 COLUMNS = ("category", "event_type", "price", "hour_sin")
+LISTS = {
+    "coverage_at_20": 0.5,
+    "mean_popularity_at_20": 0.3,
+    "gini_at_20": 0.5,
+    "repeat_share_at_20": 0.1,
+    "overlap_at_20": 0.1,
+}
+"""What the lists shown are like."""
 SMALL: dict[str, dict[str, Any]] = {"gru4rec": {"hidden_size": 16}}
 
 
@@ -37,7 +45,9 @@ def make(folder: Path, seed: int = 1, better: float = 0.5, columns: Sequence[str
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["models"] = list(MODELS)
     params["register"] |= {"check_sessions": 30, "rehearsal_requests": 30, "num_answers": 10, "candidates": None}
-    params["gate"] |= {"max_p95_ms": 500.0}
+    params["gate"] |= {"max_p50_ms": 500.0, "max_p95_ms": 500.0, "max_latency_ratio": 20.0, "min_slice_sessions": 20}
+    params["gate"] |= {"min_parity_sessions": 30}
+    params["gate"] |= {"drift_columns": ["category", "event_type", "session_length"], "max_psi": 0.5}  # few events, one day
     folder.mkdir(parents=True, exist_ok=True)
     walks = sessions()
     etl(folder / "data" / "etl", walks)
@@ -108,7 +118,7 @@ def train(folder: Path, name: str, walks: torch.Tensor, values: dict[str, Any], 
 
 
 def evaluate(folder: Path, chance: np.random.Generator, quality: float) -> None:
-    """300 predictions of 60 sessions; a share `quality` has rank 1, the others rank 30."""
+    """300 predictions of 60 sessions; a share `quality` has rank 1, the others rank 30. Half of the sessions are of each day."""
     ranks = np.where(chance.permutation(300) < 300 * quality, 1, 30)
     folder.mkdir(parents=True)
     rows = {
@@ -117,9 +127,11 @@ def evaluate(folder: Path, chance: np.random.Generator, quality: float) -> None:
         "target": np.ones(300),
         "rank": ranks,
     }
-    pl.DataFrame(rows).cast(pl.Int32).write_parquet(folder / "ranks.parquet")
+    days = ["2026-11-08", "2026-11-09"]
+    parts = {"day": pl.Series(np.repeat(days, 150).tolist(), dtype=pl.Enum(days))}
+    pl.DataFrame(rows).cast(pl.Int32).with_columns(**parts).write_parquet(folder / "ranks.parquet")
     measured = metrics.summary(torch.from_numpy(ranks))
-    (folder / "metrics.json").write_text(json.dumps({**measured, "coverage_at_20": 0.5}))
+    (folder / "metrics.json").write_text(json.dumps({**measured, **LISTS, "unseen_share": 0.1, "sessions": 40}))
     (folder / "slices.json").write_text("{}")
 
 
