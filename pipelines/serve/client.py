@@ -1,123 +1,111 @@
-"""A small client of the served model; may be shared between threads."""
+"""A client of the served model that waits for its answers; may be shared between threads."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import polars as pl
-
-from pipelines.columns import text_hash
-from pipelines.errors import DataError, ServiceError
-from pipelines.stores.answers import EVENT_TYPES, INPUT, NO_ITEM, NO_TYPE, TIMES, Request, fit, pad
+from pipelines.errors import ParamsError
+from pipelines.serve.limit import Limit
+from pipelines.serve.requests import Answer, Event, Item, Requests
+from pipelines.serve.tries import Tries
+from pipelines.stores.answers import Request, join, parts
+from pipelines.stores.channel import Answered, AwayError, RefusedError, channel
 from pipelines.stores.settings import settings
-from pipelines.stores.triton import Server
 
-Item = int | str
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Event:
-    """An item of a session with what a model may read beside it.
-
-    timestamp   of the event, with its time zone; or microseconds since 1970 UTC
-    event_type  as it stands in the events: view, cart, ...
-    """
-
-    item: Item
-    timestamp: datetime | int | None = None
-    event_type: str | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is recommended to one session.
-
-    items     raw ids (texts, with a vocabulary of texts), best first
-    scores    falling, the model's own scale
-    fallback  no item of the session is known: these are the most popular items
-    version   of the registry, that answered
-    """
-
-    items: list[Any]
-    scores: list[float]
-    fallback: bool
-    version: int
+__all__ = ["Answer", "Client", "Event", "Item"]
 
 
 class Client:
     """Recommendations of the served model.
 
-    url         host:port of Triton's HTTP endpoint; default: the settings
-    vocabulary  a version's vocabulary.parquet; needed where item ids are text
+    url             host:port of Triton; default: the settings
+    vocabulary      a version's vocabulary.parquet; needed where item ids are text
+    timeout_s       limit of one call, with all its tries and waits. Over gRPC at least LEAST_GRPC_S, and best left far above
+                    the slowest answer: a server that is given up on may crash (pipelines/stores/channel.py)
+    protocol        http or grpc; gRPC needs less CPU on both sides
+    retries         tries after the first where the server did not answer; never where it refused
+    max_concurrent  requests on their way at once
+    max_waiting     calls that may wait for that; any more end at once with OverloadedError
     """
 
-    def __init__(self, url: str | None = None, vocabulary: Path | None = None, timeout_s: float = 5.0) -> None:
-        self.server, self.model = Server(url, timeout_s), settings().model_name
-        self.ids: dict[str, int] = {}
-        if vocabulary:
-            rows = pl.read_parquet(vocabulary, columns=["item_id", "item_key"]).drop_nulls("item_key")
-            self.ids = dict(zip(rows["item_key"].to_list(), rows["item_id"].to_list(), strict=True))
-        self.keys = {item: key for key, item in self.ids.items()}
-        self._inputs: dict[str, int] | None = None
+    def __init__(
+        self,
+        url: str | None = None,
+        vocabulary: Path | None = None,
+        timeout_s: float = 5.0,
+        *,
+        protocol: str = "http",
+        retries: int = 2,
+        max_concurrent: int = 32,
+        max_waiting: int = 256,
+    ) -> None:
+        self.channel, self.requests, self.model = channel(protocol, url), Requests(vocabulary), settings().model_name
+        self.timeout_s, self.retries = patient(timeout_s, self.channel.least_s), retries
+        self.limit = Limit(max_concurrent, max_waiting)
+        self._widths: dict[str, int] | None = None
 
-    def recommend(self, sessions: Sequence[Sequence[Item | Event]], k: int = 20) -> list[Answer]:
+    def recommend(
+        self,
+        sessions: Sequence[Sequence[Item | Event]],
+        k: int = 20,
+        *,
+        exclude_seen: bool | None = None,
+        deny: Sequence[Item] = (),
+    ) -> list[Answer]:
         """One answer for each session (most recent item last), at most k items each.
 
-        DataError if the served model reads times or types of events and they are not given; ServiceError if Triton is away.
+        exclude_seen  whether the session's own items are left out; None: as the version was registered
+        deny          items that no answer of this call may hold
+
+        DataError if the served model reads times or types of events and they are not given, or takes fewer denied items;
+        ServiceError if Triton is away, OverloadedError (one of these) if too many calls wait.
         """
         if not sessions:
             return []
-        events = [[one if isinstance(one, Event) else Event(one) for one in session] for session in sessions]
-        try:
-            given, version = self.server.ask(self.model, self._request(events))
-        except ServiceError:
-            self._inputs = None  # a new version may read other inputs, or another length: ask once more
-            given, version = self.server.ask(self.model, self._request(events))
-        answers = []
-        for ids, scores, fallback in zip(given.ids, given.scores, given.fallback, strict=True):
-            there = (ids != NO_ITEM).nonzero()[0][:k]
-            items = [self.keys.get(item, item) for item in ids[there].tolist()]
-            answers.append(Answer(items, scores[there].tolist(), bool(fallback[0]), version))
-        return answers
+        tries = Tries(self.timeout_s, self.retries, self.channel.least_s)
+        given, version = self._tried(tries, lambda: self._ask(sessions, exclude_seen, deny, tries))
+        return self.requests.answers(given, version, k)
 
-    def _request(self, sessions: Sequence[Sequence[Event]]) -> Request:
-        """What the served model reads of these sessions; what it does not read is left out."""
-        if self._inputs is None:
-            self._inputs = self.server.inputs(self.model)
-        length = self._inputs[INPUT]
-        found = {INPUT: pad([[self._id(event.item) for event in session] for session in sessions], length)}
-        if TIMES in self._inputs:
-            found[TIMES] = pad([[_time(event) for event in session] for session in sessions], length, 0)
-        if EVENT_TYPES in self._inputs:
-            found[EVENT_TYPES] = pad([[_type(event) for event in session] for session in sessions], length, NO_TYPE)
-        return fit(found, self._inputs)
+    def close(self) -> None:
+        self.channel.close()
 
-    def _id(self, item: Item) -> int:
-        if isinstance(item, int):
-            return item
-        if not self.keys:
-            raise DataError(f"item {item!r} is text", "Client.recommend", "give the version's vocabulary: Client(vocabulary=...)")
-        return self.ids.get(item, NO_ITEM)
+    def __enter__(self) -> Client:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-def _time(event: Event) -> int:
-    """Microseconds since 1970 UTC."""
-    time = event.timestamp
-    if isinstance(time, int):
-        return time
-    if time is None or time.tzinfo is None:
-        what = "the served model reads the times of events" + (", one has none" if time is None else ", one has no time zone")
-        raise DataError(what, f"Client.recommend: {event}", "give events: Event(item, timestamp=datetime.now(UTC))")
-    return (time - EPOCH) // timedelta(microseconds=1)
+    def _ask(
+        self, sessions: Sequence[Sequence[Item | Event]], exclude_seen: bool | None, deny: Sequence[Item], tries: Tries
+    ) -> Answered:
+        if self._widths is None:
+            self._widths = self.channel.widths(self.model)
+        request = self.requests.request(sessions, self._widths, exclude_seen, deny)
+        given = [self._infer(part, tries) for part in parts(request)]
+        return join([answers for answers, _ in given]), given[-1][1]
+
+    def _infer(self, part: Request, tries: Tries) -> Answered:
+        with self.limit.slot(tries.left_s()):
+            return self.channel.infer(self.model, part, tries.left_s())
+
+    def _tried(self, tries: Tries, ask: Callable[[], Answered]) -> Answered:
+        while True:
+            try:
+                return ask()
+            except RefusedError:
+                if tries.asked_anew:
+                    raise
+                tries.asked_anew = True
+                self._widths = None  # a new version may read other inputs, or another length: look, and ask once more
+            except AwayError as error:
+                time.sleep(tries.pause_s(error))
 
 
-def _type(event: Event) -> int:
-    if event.event_type is None:
-        what = "the served model reads the types of events, one has none"
-        raise DataError(what, f"Client.recommend: {event}", 'give events: Event(item, event_type="view")')
-    return text_hash(event.event_type)
+def patient(timeout_s: float, least_s: float) -> float:
+    """ParamsError if this protocol's requests may not be given up so early."""
+    if timeout_s <= 0 or timeout_s < least_s:
+        what = f"a time-out of {timeout_s} s is too short" + (" over gRPC: it can crash the server" if least_s else "")
+        raise ParamsError(what, "Client(timeout_s=...)", f"at least {least_s} s, or use protocol='http'")
+    return timeout_s

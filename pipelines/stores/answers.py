@@ -75,11 +75,13 @@ def parts(request: Request) -> list[dict[str, Ids]]:
 def fit(request: Request, widths: Mapping[str, int]) -> dict[str, Ids]:
     """The request as a graph with these inputs is asked: choices left open get their blank, what it does not know goes.
 
-    widths  of the graph's inputs. A version made before choices came knows none, so none that is made may go.
-    DataError if one would.
+    widths  of the graph's inputs. A version made before choices came knows none, and lets seen and denied items in.
+    DataError if a choice would get lost by that.
     """
     lost = [
-        name for name in (EXCLUDE, DENIED) if name in request and name not in widths and (request[name] != BLANKS[name]).any()
+        name
+        for name, free in ((EXCLUDE, {BY_SETTING, 0}), (DENIED, {NO_ITEM}))
+        if name in request and name not in widths and not np.isin(request[name], list(free)).all()
     ]
     if lost:
         what = f"the served version cannot do that: it has no input {', '.join(lost)}"
