@@ -10,7 +10,7 @@ export PYTHONUTF8 = 1
 export PATH := $(WORKER):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check up down status schema repro rollback clean
+.PHONY: help setup demo test check faults up down status schema repro rollback clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -45,6 +45,9 @@ check: setup  ## ruff, mypy, import contracts, fast tests
 
 test: setup  ## all tests, real services included
 	@ruff check . && mypy && lint-imports && pytest $(ARGS)
+
+faults: setup  ## publishing with everything that can go wrong, whole: 100 kills, 100 swaps under load (minutes)
+	@NEXTCLICK_FAULTS=whole pytest tests/faults $(ARGS)
 
 clean: down  ## remove run workspaces, caches and data (not the environments, not mlruns)
 	@rm -rf $(VAR)/runs $(VAR)/dvc data/events data/validate data/quarantine data/docs data/etl data/train data/evaluate
