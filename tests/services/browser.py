@@ -19,6 +19,8 @@ from tests.services.platform import MODEL, Platform
 
 SIZE = {"width": 1400, "height": 1000}
 PATIENCE_MS = 60_000
+FIRST = "Run Parameters"
+"""The form's first section: what most runs change."""
 
 
 class Browser:
@@ -39,19 +41,25 @@ class Browser:
         self.page.goto(f"{self.platform.url('AIRFLOW')}/dags/{dag}")
         self.page.get_by_role("button", name="Trigger").first.click()
         form = self.page.get_by_role("dialog")
-        expect(form.get_by_text("Run Parameters")).to_be_visible()
+        expect(form.get_by_text(FIRST)).to_be_visible()
         for key, value in values.items():
             self.fill(form, key, value)
-        form.get_by_text("Run Parameters").scroll_into_view_if_needed()
+        form.get_by_role("button", name=FIRST).click()
+        form.get_by_role("button", name=FIRST).scroll_into_view_if_needed()
         self.keep(f"form_{dag}")
         form.get_by_role("button", name="Trigger").click()
         expect(form).to_be_hidden()
 
     def fill(self, form: Locator, key: str, value: Any) -> None:
+        """The form shows one section at a time: the setting's own, or the first one."""
         named = self.page.locator(f'[name="element_{key}"]')
         field = form.locator(".chakra-field__root").filter(has=named)
-        if not field.count():
-            form.get_by_role("button", name=key.partition(".")[0], exact=True).click()
+        for section in (key.partition(".")[0], FIRST):
+            if field.is_visible():
+                break
+            if (heading := form.get_by_role("button", name=section, exact=True)).count():
+                heading.click()
+                self.page.wait_for_timeout(1000)  # it unfolds
         choice = field.get_by_role("combobox")
         if choice.count():
             choice.click()
