@@ -44,8 +44,10 @@ class Browser:
         expect(form.get_by_text(FIRST)).to_be_visible()
         for key, value in values.items():
             self.fill(form, key, value)
-        form.get_by_role("button", name=FIRST).click()
-        form.get_by_role("button", name=FIRST).scroll_into_view_if_needed()
+        top = form.get_by_role("button", name=FIRST)
+        if top.get_attribute("aria-expanded") != "true":
+            top.click()
+        form.get_by_text("Trigger Dag").scroll_into_view_if_needed()
         self.keep(f"form_{dag}")
         form.get_by_role("button", name="Trigger").click()
         expect(form).to_be_hidden()
