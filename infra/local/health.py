@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
 from infra.local import keys
+from pipelines.errors import ServiceError
 from pipelines.stores.settings import Settings
-
-NUMBERS = {"BOOL": False, "FP16": 0.0, "FP32": 0.0, "FP64": 0.0}
+from pipelines.stores.triton import Server
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,8 @@ def check(settings: Settings, service: str) -> Health:
             return Health(False, "no answer within 5 s")
         except httpx.HTTPError as error:
             return Health(False, f"no answer: {error}")
+        except ServiceError as error:
+            return Health(False, f"{error.what}: {error.where}")
 
 
 def mlflow(settings: Settings, http: httpx.Client) -> Health:
@@ -61,30 +61,19 @@ def triton(settings: Settings, http: httpx.Client) -> Health:
         return Health(False, "not live")
     key = {"x-admin-key": keys.kept(settings.triton_key_file)}
     index: list[dict[str, str]] = http.post(f"{base}/repository/index", headers=key, json={}).raise_for_status().json()
+    server = Server(settings.triton_url, timeout_s=5)
     good: list[str] = []
     bad: list[str] = []
     for model in index:
         name = f"{model['name']} {model.get('version', '')}".strip()
         if model.get("state") == "READY":
-            reason = ask(http, f"{base}/models/{model['name']}/versions/{model['version']}")
-            (bad if reason else good).append(f"{name}: {reason}" if reason else name)
+            reason = server.failure(model["name"], model["version"])
+            (bad if reason else good).append(f"{name}: does not answer ({reason})" if reason else name)
         elif model.get("reason", "unloaded") != "unloaded":
             bad.append(f"{name}: {model['reason'].splitlines()[0][:160]}")
     if bad:
         return Health(False, "; ".join(bad))
     return Health(True, f"serves {', '.join(good)}" if good else "live; no model is loaded yet")
-
-
-def ask(http: httpx.Client, model: str) -> str:
-    """One inference with zeros; returns what is wrong, empty if it was answered."""
-    inputs: list[dict[str, Any]] = http.get(model).raise_for_status().json()["inputs"]
-    zeros = []
-    for given in inputs:
-        shape = [max(1, size) for size in given["shape"]]
-        data = [NUMBERS.get(given["datatype"], 0)] * math.prod(shape)
-        zeros.append({"name": given["name"], "datatype": given["datatype"], "shape": shape, "data": data})
-    answer = http.post(f"{model}/infer", json={"inputs": zeros})
-    return "" if answer.is_success else f"does not answer ({answer.text[:200]})"
 
 
 def watch(settings: Settings, http: httpx.Client) -> Health:
