@@ -22,7 +22,7 @@ def models(workspace: Path, console: Console) -> None:
     rows: list[dict[str, Any]] = []
     for file in sorted((workspace / paths.EVALUATE).glob("*/metrics.json")):
         metrics = json.loads(file.read_text())
-        if not metrics.get("absent"):
+        if "mrr_at_20" in metrics:  # else there is no champion, or it could not be measured
             rows.append({"model": file.parent.name, **metrics})
     table = Table(title="models on the test sessions (all items ranked, every position)", title_justify="left")
     for column in ("model", *METRICS):

@@ -12,6 +12,9 @@ from pipelines.gate.evidence import CHAMPION, Comparison, Evidence, Slice, Verdi
 COLUMNS = ("mrr_at_20", "recall_at_20", "ndcg_at_20", "coverage_at_20", "gini_at_20", "mean_popularity_at_20")
 WORST = 5
 """Slices that the tables show."""
+HEAD = "\n\n# Decision\n\n"
+LONGEST = 4700
+"""Characters of a description: MLflow's databases end at 5000, and an override adds a line."""
 LISTED = 12
 """Changes of each kind that decision.md shows; decision.json has all."""
 
@@ -32,7 +35,7 @@ def table(evidence: Evidence, verdicts: Mapping[str, Verdict]) -> str:
     rows = [f"| {name} | {'yes' if verdict.passed else '**no**'} | {verdict.reason} |" for name, verdict in ordered]
     rules = ["| rule | verdict | reason |", "|---|---|---|", *rows]
     models = [f"| model | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for name, measured in sorted(evidence.metrics.items(), key=lambda row: -row[1]["mrr_at_20"]):
+    for name, measured in sorted(evidence.metrics.items(), key=lambda row: -row[1].get("mrr_at_20", 0)):
         shown = {evidence.challenger: f"**{name}** (challenger)", CHAMPION: f"champion (version {evidence.champion})"}.get(
             name, name
         )
@@ -76,6 +79,14 @@ def told(changes: Changes | None, champion: int | None) -> str:
 def markdown(line: str, body: str, changed: str, picture: str | None, url: str) -> str:
     drawn = f"\n![The difference to the champion, whole and by slice]({picture})\n" if picture else ""
     return f"# Decision\n\n{line}\n\n{body}\n{drawn}\n{changed}\n\nVersion: {url}\n"
+
+
+def page(card: str, line: str, body: str, changed: str) -> str:
+    """The version's description: what fits of it, the decision before all else. The whole is in the artifacts."""
+    head, whole = f"{card}{HEAD}", f"{line}\n\n{body}"
+    without = f"The card is card.md, in the version's artifacts.{HEAD}"
+    texts = (f"{head}{whole}\n\n{changed}\n", f"{head}{whole}\n", f"{without}{whole}\n", f"{without}{line}\n")
+    return next((text for text in texts if len(text) <= LONGEST), texts[-1][:LONGEST])
 
 
 def record(evidence: Evidence, verdicts: Mapping[str, Verdict], changes: Changes | None) -> dict[str, Any]:

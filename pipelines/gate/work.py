@@ -48,7 +48,7 @@ def work(gate: GateParams) -> Report:
     (GATE / "decision.json").write_text(json.dumps(finite(found), indent=2) + "\n", encoding="utf-8")
     picture = PICTURE if (GATE / PICTURE).exists() else None
     (GATE / "decision.md").write_text(decision.markdown(line, body, told, picture, made["mlflow_url"]), encoding="utf-8")
-    tell(made, verdicts, f"{line}\n\n{body}\n\n{told}", str(evidence.champion or "none"))
+    tell(made, verdicts, (line, body, told), str(evidence.champion or "none"))
     for name, one in verdicts.items():
         print(f"  {'yes' if one.passed else 'NO ':3} {name}: {one.reason}", flush=True)
     return Report(
@@ -66,15 +66,15 @@ def work(gate: GateParams) -> Report:
     )
 
 
-def tell(made: dict[str, Any], verdicts: dict[str, Verdict], text: str, champion: str) -> None:
+def tell(made: dict[str, Any], verdicts: dict[str, Verdict], text: tuple[str, str, str], champion: str) -> None:
     """The decision on the version's page, in its tags, and as artifacts of its run. An override of an earlier one is over.
 
     gate.verdict comes last: who finds it finds the others.
     """
     version = registry.get(made["version"])
     registry.attach(version.run_id, GATE, f"gate/version-{version.version}")
-    card = version.description.partition("\n\n# Decision\n")[0]
-    registry.describe(version.version, f"{card}\n\n# Decision\n\n{text}\n")
+    card = version.description.partition(decision.HEAD.rstrip("\n"))[0]
+    registry.describe(version.version, decision.page(card, *text))
     refused = ", ".join(name for name, one in verdicts.items() if not one.passed)
     earlier = (*registry.OVERRIDE, "gate.verdict", *(() if refused else ("gate.refused",)))
     registry.untag(version.version, [key for key in earlier if key in version.tags])

@@ -49,7 +49,8 @@ GOOD = Evidence(
 )
 BLIND = Evidence("gru4rec", {}, 3, NO, NO, NO, NO, NO, NO)
 """Nothing was measured."""
-ALONE = replace(GOOD, champion=None, comparison=NO, champion_service=NO, metrics={**METRICS, "champion": {}})
+OWN = {name: values for name, values in METRICS.items() if name != "champion"}
+ALONE = replace(GOOD, champion=None, comparison=NO, champion_service=NO, metrics=OWN)
 """There is no champion."""
 
 
