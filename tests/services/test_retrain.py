@@ -51,7 +51,7 @@ def test_two_trainings_end_with_recommendations(demo: str) -> None:
 def test_the_second_training_is_judged_against_the_first(demo: str, platform: Platform) -> None:
     first, _, second = demo.partition("a second training")
     assert "no champion yet" in first
-    assert re.search(r"MRR@20 [+-]0\.\d+ to version 1", second)
+    assert re.search(r"MRR@20 0\.\d+, [+-]\d+\.\d% to version 1", second)
     assert platform.tags(2)["gate.champion"] == "1"
     assert (platform.alias("champion"), platform.alias("previous"), platform.served()) == (2, 1, 2)
 
