@@ -4,6 +4,8 @@ in   the project's git repository (uncommitted changes of tracked files included
      the registry's champion;
      environment: WORKSPACE (folder of the run), OVERRIDES (JSON of the form: {"etl.min_session_length": 3, ...})
 out  WORKSPACE with its params.yaml, data/raw (links), data/train/champion, data/vocabulary/known.parquet
+
+A champion that cannot be read (a file damaged or gone) is data/train/champion/unreadable.json: the run goes on, the gate refuses.
 """
 
 from __future__ import annotations
