@@ -2,6 +2,7 @@
 
 in   MLflow: the aliases champion and previous
 out  Triton serves the previous version; the two aliases are swapped, so that a second rollback undoes the first
+     (a task of Airflow that is tried again is not a second one)
 """
 
 from pipelines.stage import Report

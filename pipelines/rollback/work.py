@@ -17,12 +17,13 @@ def work() -> Report:
     with repository.lock():
         server.check()
         recovered = changeover.recover(settings().model_name, server)
+        finished = [one.version for one in [*recovered.finished, journal.done(NAME)] if one and one.action == NAME]
         champion, previous = registry.resolve(registry.CHAMPION), registry.resolve(registry.PREVIOUS)
         if champion is None or previous is None or champion.version == previous.version:
             seen = f"champion: {champion.version if champion else 'none'}, previous: {previous.version if previous else 'none'}"
             next_step = "promote a version by number: python -m pipelines promote VERSION"
             raise DataError("there is no previous champion to go back to", seen, next_step)
-        if any(one.action == NAME for one in recovered.finished):
+        if champion.version in finished:
             # a task that is tried again, after it died with the alias moved: going back once more would undo it
             old, new = previous, champion
         else:

@@ -131,7 +131,7 @@ def _finish(made: Change) -> list[int]:
         with repository.disk(repository.home(made.model)):
             needed = _needed(made.model, registry.resolve(CHAMPION), registry.resolve(PREVIOUS))
             pruned = publication.prune(made.model, needed, made.keep)
-            made.end("done")
+            made.end(journal.DONE)
     except PipelineError as error:
         what = f"version {made.version} is champion and served, but the {made.action} is not finished: {error.what}"
         raise ServiceError(what, error.where, "put that right and run this again: it only finishes what is left") from None

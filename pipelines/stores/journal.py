@@ -22,6 +22,9 @@ from pipelines.stores.settings import settings
 
 ACTOR = "NEXTCLICK_ACTOR"
 """Environment variable: who is acting, where that is not the user of this process."""
+RUN = "AIRFLOW_CTX_DAG_RUN_ID"
+"""Environment variable: the run of Airflow that this process is a task of; a task that is tried again has the same."""
+DONE = "done"
 KEPT = 200
 """Changes that are kept to be read; older ones go."""
 
@@ -47,6 +50,8 @@ class Change:
     steps: list[dict[str, str]] = field(default_factory=list)
     outcome: str = ""
     ended: str = ""
+    run: str = ""
+    """Of Airflow; empty by hand."""
 
     def step(self, name: str) -> None:
         """Write down that this step comes next. OSError if the disk takes no more."""
@@ -93,7 +98,7 @@ def begin(
     number = int(files[-1].name[:6]) + 1 if files else 1
     given = {str(key): dict(values) for key, values in tags.items()}
     name = f"{number:06d}-{action}-{version}"
-    change = Change(name, action, model, version, champion, previous, keep, given, actor(), os.getpid(), now())
+    change = Change(name, action, model, version, champion, previous, keep, given, actor(), os.getpid(), now(), run=run())
     change.step("begin")
     return change
 
@@ -101,6 +106,14 @@ def begin(
 def unfinished(model: str) -> list[Change]:
     """Changes of this model whose process died, oldest first (the caller holds the publish lock: none is still at work)."""
     return [change for change in map(read, paths()) if change.model == model and not change.outcome]
+
+
+def done(action: str) -> Change | None:
+    """The youngest change that this very run of Airflow has ended with success, by an earlier try of this task."""
+    if not run():
+        return None
+    found = [change for change in map(read, paths()) if (change.action, change.run, change.outcome) == (action, run(), DONE)]
+    return found[-1] if found else None
 
 
 def read(path: Path) -> Change:
@@ -140,6 +153,10 @@ def actor() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container may run under a number without a name
         return f"uid {os.getuid()}"
+
+
+def run() -> str:
+    return os.environ.get(RUN, "")
 
 
 def now() -> str:

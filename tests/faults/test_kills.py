@@ -38,17 +38,25 @@ def test_killed_at_a_step_of_a_promotion(platform: Platform, ready: tuple[int, i
     assert journal.unfinished(settings().model_name) == []
 
 
-@pytest.mark.parametrize("step", [step for step in STEPS if step not in FETCHED] if WHOLE else ["previous", "tags"])
-def test_a_rollback_that_is_tried_again_does_not_roll_forward(platform: Platform, ready: tuple[int, int], step: str) -> None:
+@pytest.mark.parametrize("step", [step for step in STEPS if step not in FETCHED] if WHOLE else ["previous", "tags", "done"])
+def test_a_rollback_that_is_tried_again_does_not_roll_forward(
+    platform: Platform, ready: tuple[int, int], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     """Killed anywhere, then run again, as Airflow does: the version before serves, whether the alias had moved or not."""
     champion, challenger = ready
     promoted(challenger)
-    assert platform.publisher("rollback", fault=Fault(die=f"after {step}")).ended().word == "killed"
+    monkeypatch.setenv(journal.RUN, f"manual-{step}")
+    assert (
+        platform.publisher("rollback", "", Fault(die=f"after {step}"), **{journal.RUN: f"manual-{step}"}).ended().word == "killed"
+    )
     platform.served()
     rollback.run()
     champion_serves(champion)
     assert aliases()["previous"] == challenger
     assert "rolled_back_at" in registry.get(challenger).tags
+    monkeypatch.setenv(journal.RUN, "manual-another")
+    rollback.run()
+    champion_serves(challenger)
 
 
 @pytest.mark.parametrize("step", ["load", "champion", "tags"] if WHOLE else ["tags"])
