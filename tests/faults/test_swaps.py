@@ -38,12 +38,14 @@ def test_no_answer_is_lost_or_wrong_while_versions_are_swapped(platform: Platfor
     clients = [threading.Thread(target=client) for _ in range(CLIENTS)]
     for one in clients:
         one.start()
-    promoted(challenger)
-    for _ in range(SWAPS - 1):
-        rollback.run()
-    stop.set()
-    for one in clients:
-        one.join()
+    try:
+        promoted(challenger)
+        for _ in range(SWAPS - 1):
+            rollback.run()
+    finally:  # a failure must not leave them asking for ever
+        stop.set()
+        for one in clients:
+            one.join()
     print(f"{SWAPS} swaps, {sum(counts.values()):,} answers to {CLIENTS} clients: {counts}")
     assert failures == []
     assert min(counts.values()) > SWAPS
