@@ -16,7 +16,7 @@ from torch import Tensor
 from models.core.base import SessionModel
 from pipelines import metrics
 from pipelines.columns import TIME
-from pipelines.errors import DataError
+from pipelines.errors import DataError, PipelineError
 from pipelines.evaluate import given, labels, rank
 from pipelines.evaluate.labels import Labels
 from pipelines.evaluate.params import EvaluateParams
@@ -44,14 +44,14 @@ def work(evaluate: EvaluateParams, name: str) -> Report:
     keep_memory()
     try:
         model, data = load(source, device)
-    except DataError as error:
+        columns, rows = model.columns_to_score(model.config), metrics.rows_at_once(model.numbers_per_row(), device)
+        asked, lengths_of = predictions(evaluate, data, rows, columns)
+    except PipelineError as error:
         if name != CHAMPION:
             raise
         return unmeasured(folder, f"{error.what} ({error.where})")
-    columns = model.columns_to_score(model.config)
     run = None if name == CHAMPION else tracking.resume(sessions.read_json(source / "run.json")["mlflow_run_id"])
     counts = data.counts()
-    asked, lengths_of = predictions(evaluate, data, metrics.rows_at_once(model.numbers_per_row(), device), columns)
     found, shown = rank.rank(model.to(device), asked, counts)
 
     summary = sessions.read_json(ETL / "summary.json")

@@ -21,7 +21,9 @@ SMALL = {
     "events.simulate.num_items": 500,
     "events.simulate.days": 8,  # and 7: enough of them for a split by days, so that the second training learns from newer ones
     "train.max_epochs": 2,
+    "gate.max_p50_ms": 1000,
     "gate.max_p95_ms": 1000,
+    "gate.max_latency_ratio": 20,  # a machine that runs other tests meanwhile
 }
 FLOORS = ("session_knn", "session_popularity")
 

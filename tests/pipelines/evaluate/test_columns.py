@@ -115,3 +115,15 @@ def test_a_model_that_lacks_the_meaning_of_its_columns_is_refused(
     path.write_text(json.dumps({**json.loads(path.read_text()), "columns": {}}))
     assert stage.main(["evaluate", "gru4rec"]) == stage.FAILED
     assert "model.json does not say what the columns price mean" in capsys.readouterr().err
+
+
+def test_a_champion_whose_columns_the_data_lack_does_not_end_the_run(
+    trained: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(["price"])
+    shutil.move("data/train/gru4rec", "data/train/champion")
+    schema = json.loads(Path("data/etl/schema.json").read_text())
+    del schema["columns"]["price"]
+    Path("data/etl/schema.json").write_text(json.dumps(schema))
+    assert stage.main(["evaluate", "champion"]) == stage.DONE
+    assert "no column 'price'" in json.loads(Path("data/evaluate/champion/metrics.json").read_text())["unmeasured"]
