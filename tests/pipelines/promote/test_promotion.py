@@ -14,7 +14,7 @@ from pipelines import register, rollback, stage
 from pipelines.errors import DataError
 from pipelines.serve.client import Client
 from pipelines.stores import registry
-from pipelines.stores.answers import INPUT, Graph, pad
+from pipelines.stores.answers import INPUT, Graph, fit, pad
 from pipelines.stores.settings import Settings, settings
 from pipelines.stores.triton import Server
 from tests.pipelines import publishing, run_folder
@@ -125,7 +125,8 @@ def test_the_registry_page_has_signature_card_hashes_and_lineage(tmp_path: Path,
     assert widths == {"item_ids": (-1, run_folder.LENGTH), "exclude_seen": (-1, 1), "denied_item_ids": (-1, 64)}
     assert [one.name for one in info.signature.outputs.inputs] == ["next_item_ids", "scores", "fallback"]
     loaded = mlflow.pyfunc.load_model(version.source)
-    assert set(loaded.predict({"item_ids": pad(SESSION, run_folder.LENGTH)})) == {"next_item_ids", "scores", "fallback"}
+    request = fit({INPUT: pad(SESSION, run_folder.LENGTH)}, {name: shape[1] for name, shape in widths.items()})
+    assert set(loaded.predict(request)) == {"next_item_ids", "scores", "fallback"}
     judged()
     page = registry.get(version.version)
     assert page.tags["gate.verdict"] in ("yes", "no")
