@@ -120,8 +120,8 @@ def handed_over(values: np.ndarray[Any, Any]) -> Any:
     """The array as a capsule that the stub takes as its own.
 
     The stub marks what it took by another name than DLPack's standard asks for. numpy's destructor does not know that name:
-    for every tensor it would raise an error that nobody can catch, and write six lines into the server's log: two thirds of
-    the time of an answer. The stub frees the memory itself, so the destructor is not missed.
+    for every tensor it would raise an error that nobody can catch, and write five lines into the server's log: 46 us each,
+    about half of this process's time. The stub frees the memory itself, so the destructor is not missed.
     """
     capsule = np.ascontiguousarray(values).__dlpack__()
     set_destructor(capsule, None)
