@@ -12,7 +12,8 @@ from pipelines.gate.evidence import CHAMPION, Comparison, Evidence, Slice, Verdi
 COLUMNS = ("mrr_at_20", "recall_at_20", "ndcg_at_20", "coverage_at_20", "gini_at_20", "mean_popularity_at_20")
 WORST = 5
 """Slices that the tables show."""
-HEAD = "\n\n# Decision\n\n"
+HEAD, CARD = "# Decision\n\n", "\n\n---\n\n"
+"""Before the decision on the version's page, and between it and the card."""
 LONGEST = 4700
 """Characters of a description: MLflow's databases end at 5000, and an override adds a line."""
 LISTED = 12
@@ -83,9 +84,13 @@ def markdown(line: str, body: str, changed: str, picture: str | None, url: str) 
 
 def page(card: str, line: str, body: str, changed: str) -> str:
     """The version's description: what fits of it, the decision before all else. The whole is in the artifacts."""
-    head, whole = f"{card}{HEAD}", f"{line}\n\n{body}"
-    without = f"The card is card.md, in the version's artifacts.{HEAD}"
-    texts = (f"{head}{whole}\n\n{changed}\n", f"{head}{whole}\n", f"{without}{whole}\n", f"{without}{line}\n")
+    whole, elsewhere = f"{HEAD}{line}\n\n{body}", "The card is card.md, in the version's artifacts."
+    texts = (
+        f"{whole}\n\n{changed}{CARD}{card}",
+        f"{whole}{CARD}{card}",
+        f"{whole}{CARD}{elsewhere}\n",
+        f"{HEAD}{line}{CARD}{elsewhere}\n",
+    )
     return next((text for text in texts if len(text) <= LONGEST), texts[-1][:LONGEST])
 
 

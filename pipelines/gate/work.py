@@ -73,7 +73,7 @@ def tell(made: dict[str, Any], verdicts: dict[str, Verdict], text: tuple[str, st
     """
     version = registry.get(made["version"])
     registry.attach(version.run_id, GATE, f"gate/version-{version.version}")
-    card = version.description.partition(decision.HEAD.rstrip("\n"))[0]
+    card = version.description.rpartition(decision.CARD)[2]
     registry.describe(version.version, decision.page(card, *text))
     refused = ", ".join(name for name, one in verdicts.items() if not one.passed)
     earlier = (*registry.OVERRIDE, "gate.verdict", *(() if refused else ("gate.refused",)))

@@ -29,7 +29,7 @@ def work(word: str, reason: str) -> Report:
     with repository.disk(journal.folder()):
         log = journal.note({"model": version.model, "version": version.version, **record})
     line = f"Overridden by {record['override.by']} at {record['override.at']} ({record['override.rules']}): {why}"
-    registry.describe(version.version, f"{version.description}\n\n**{line}**\n")
+    registry.describe(version.version, f"**{line}**\n\n{version.description}")
     registry.tag(version.version, record)
     summary = f"version {version.version} of {version.model} may be promoted. {line}"
     return Report(

@@ -16,7 +16,7 @@ from pipelines.stores.settings import settings
 
 WATCH = "mlflow"
 """Airflow's user as which `infra.watch` carries answers over from MLflow."""
-DECISION = "# Decision\n"
+DECISION, CARD = "# Decision\n", "\n---\n"
 
 
 def work(review: ReviewParams, step: str, version: str) -> Report:
@@ -68,7 +68,7 @@ def asking() -> tuple[str, str]:
 
 def body(version: Version) -> str:
     """What a reviewer reads: the gate's decision, as it stands on the version's page, and the way there."""
-    decision = version.description.partition(DECISION)[2].partition("\n# ")[0].strip() or "The gate has not judged this version."
+    decision = version.description.partition(DECISION)[2].partition(CARD)[0].strip() or "The gate has not judged this version."
     override = version.tags.get("override.by")
     warned = f"**Overridden by {override}**: {version.tags.get('override.why', '')}\n\n" if override else ""
     return f"{warned}{decision}\n\n[The version in MLflow]({version.url})"

@@ -45,11 +45,11 @@ def test_changes_are_told_or_it_is_told_that_they_are_not_known() -> None:
 
 
 def test_a_description_fits_the_databases_of_mlflow_and_keeps_the_decision() -> None:
-    assert decision.page("card", "line", "body", "changes") == "card\n\n# Decision\n\nline\n\nbody\n\nchanges\n"
-    assert decision.page("card", "line", "body", "c" * 5000) == "card\n\n# Decision\n\nline\n\nbody\n"
+    assert decision.page("card", "line", "body", "changes") == "# Decision\n\nline\n\nbody\n\nchanges\n\n---\n\ncard"
+    assert decision.page("card", "line", "body", "c" * 5000) == "# Decision\n\nline\n\nbody\n\n---\n\ncard"
     long = decision.page("c" * 4700, "line", "body", "changes")
-    assert long.startswith("The card is card.md")
-    assert long.endswith("# Decision\n\nline\n\nbody\n")
+    assert long.startswith("# Decision\n\nline\n\nbody\n")
+    assert long.endswith("The card is card.md, in the version's artifacts.\n")
     assert len(decision.page("card", "l" * 6000, "body", "changes")) == decision.LONGEST
 
 

@@ -67,7 +67,10 @@ def test_a_first_version_is_judged_by_the_floors(run: Path) -> None:
     assert (found.tags["gate.verdict"], found.tags["gate.champion"]) == ("yes", "none")
     assert "gate.refused" not in found.tags
     assert found.tags["gate.decision_sha256"] == manifest.sha256(Path("data/gate/decision.json"))
-    assert found.description.startswith("# the card\n\n# Decision\n\nversion 1 (gru4rec), no champion yet: yes")
+    assert found.description.startswith("# Decision\n\nversion 1 (gru4rec), no champion yet: yes")
+    assert found.description.endswith("\n\n---\n\n# the card")
+    assert stage.main(["gate"]) == stage.DONE
+    assert registry.get(version).description == found.description
     assert artifacts(version) == {"decision.json", "decision.md"}
 
 

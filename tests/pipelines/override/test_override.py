@@ -36,8 +36,8 @@ def test_who_when_why_and_against_what_are_kept_in_three_places(number: int) -> 
     assert (found.tags["override.by"], found.tags["override.why"]) == ("ann", REASON)
     assert found.tags["override.rules"] == "the gate refused it, against 7: quality, coverage"
     assert found.tags["override.at"].endswith("+00:00")
-    assert found.description.startswith("# A model\n")
-    assert REASON in found.description
+    assert found.description.endswith("\n\n# A model")
+    assert REASON in found.description.splitlines()[0]
     (line,) = (settings().var / "promotions" / "overrides.log").read_text().splitlines()
     assert json.loads(line) == {"model": found.model, "version": number} | {key: found.tags[key] for key in registry.OVERRIDE}
     assert REASON in report.result["summary"]
