@@ -259,7 +259,7 @@ def test_a_dead_backend_is_found_and_started_again(platform: Platform, ready: tu
     assert publication.revive(server) is None
     kill_backend(platform)
     base = f"http://127.0.0.1:{platform.settings.triton_http_port}/v2"
-    assert httpx.get(f"{base}/health/ready").status_code == 200
+    assert httpx.get(f"{base}/models/{model}/ready").status_code == 200
     assert server.failure(model)
     assert "loaded again" in str(publication.revive(server))
     assert server.failure(model) is None
