@@ -10,7 +10,7 @@ export PYTHONUTF8 = 1
 export PATH := $(WORKER):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check faults up down status schema repro rollback clean
+.PHONY: help setup demo test check faults up down status schema repro rollback override clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -36,6 +36,9 @@ repro: setup  ## the stages by hand, without Airflow (dvc repro)
 
 rollback: setup  ## the previous champion serves again
 	@python -m pipelines rollback
+
+override: setup  ## let a version be promoted that the gate refused (VERSION=7 REASON="...")
+	@python -m pipelines override "$(VERSION)" "$(REASON)"
 
 schema: setup  ## write params.schema.json anew from the types
 	@python -m pipelines schema
