@@ -66,8 +66,10 @@ def test_triton_down(call: Callable[[], object]) -> None:
     assert "make up" in failure.value.next_step
 
 
-def test_a_rehearsal_without_triton_measures_nothing_and_says_why(tmp_path: Path) -> None:
-    found = rehearse(tmp_path, {"item_ids": np.ones((1, 3), dtype=np.int64)}, 20)
+def test_a_rehearsal_without_triton_measures_nothing_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEXTCLICK_MLFLOW_URI", "")  # it is there: the version has been registered
+    settings.cache_clear()
+    found = rehearse(tmp_path, {"item_ids": np.ones((1, 3), dtype=np.int64)}, 20, tmp_path / "champion")
     assert (found.p50_ms, found.p95_ms, found.parity_wrong) == (None, None, None)
     assert found.why
     assert "Triton does not answer" in found.why
