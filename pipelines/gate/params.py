@@ -17,7 +17,8 @@ class GateParams(Config):
     """What a challenger must show before it may become champion. What was not measured does not pass."""
 
     review: Literal["auto", "manual"]
-    """auto: the gate's yes is enough. manual: a person approves in Airflow's Required Actions."""
+    """auto: the gate's yes is enough. manual: a person answers, in Airflow's Required Actions or on the
+    version's page in MLflow."""
     min_vs_session_popularity: NonNegativeFloat
     """MRR@20 divided by that of session popularity must be above this (1: better; 0.9: at most 10 % worse)."""
     min_vs_session_knn: NonNegativeFloat
