@@ -85,9 +85,11 @@ def markdown(line: str, body: str, changed: str, picture: str | None, url: str) 
 def page(card: str, line: str, body: str, changed: str) -> str:
     """The version's description: what fits of it, the decision before all else. The whole is in the artifacts."""
     whole, elsewhere = f"{HEAD}{line}\n\n{body}", "The card is card.md, in the version's artifacts."
+    begin = card.partition("\n## ")[0].rstrip()
     texts = (
         f"{whole}\n\n{changed}{CARD}{card}",
         f"{whole}{CARD}{card}",
+        f"{whole}{CARD}{begin}\n\n{elsewhere}\n",
         f"{whole}{CARD}{elsewhere}\n",
         f"{HEAD}{line}{CARD}{elsewhere}\n",
     )

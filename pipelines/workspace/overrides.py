@@ -14,7 +14,8 @@ from pipelines.schema import check
 
 
 def apply(values: dict[str, Any], form: str) -> dict[str, Any]:
-    """`values` with those of the form (JSON, dotted keys) put in, all checked against the types.
+    """`values` with those of the form (JSON, dotted keys) put in, all checked against the types, and written as they say: a form
+    in a browser sends 5 for 5.0, and DVC would take that for a change.
 
     ParamsError for text that is not JSON, for an unknown key (with the nearest right one) and for a value out of bounds.
     """
@@ -31,8 +32,8 @@ def apply(values: dict[str, Any], form: str) -> dict[str, Any]:
         if not isinstance(place, dict) or name not in place:
             raise ParamsError(f"there is no setting {key!r}", "the trigger form (dag run conf)", nearest(key, dotted(values)))
         place[name] = value
-    check(merged)
-    return merged
+    typed: dict[str, Any] = check(merged).model_dump(mode="json")
+    return typed
 
 
 def dotted(values: dict[str, Any], prefix: str = "") -> list[str]:

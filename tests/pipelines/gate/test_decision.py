@@ -47,6 +47,10 @@ def test_changes_are_told_or_it_is_told_that_they_are_not_known() -> None:
 def test_a_description_fits_the_databases_of_mlflow_and_keeps_the_decision() -> None:
     assert decision.page("card", "line", "body", "changes") == "# Decision\n\nline\n\nbody\n\nchanges\n\n---\n\ncard"
     assert decision.page("card", "line", "body", "c" * 5000) == "# Decision\n\nline\n\nbody\n\n---\n\ncard"
+    sections = f"# sasrec\n\n- Items: 40\n\n## Settings\n\n{'s' * 4700}"
+    assert decision.page(sections, "line", "body", "changes").startswith(
+        "# Decision\n\nline\n\nbody\n\n---\n\n# sasrec\n\n- Items: 40\n\nThe"
+    )
     long = decision.page("c" * 4700, "line", "body", "changes")
     assert long.startswith("# Decision\n\nline\n\nbody\n")
     assert long.endswith("The card is card.md, in the version's artifacts.\n")

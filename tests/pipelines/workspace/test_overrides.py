@@ -20,6 +20,15 @@ def test_the_forms_own_values_change_nothing() -> None:
     assert overrides.apply(VALUES, "{}") == VALUES
 
 
+def test_a_whole_number_from_a_browser_is_the_same_setting() -> None:
+    """JavaScript writes 100000.0 as 100000; to DVC, which compares texts, that would be another setting."""
+    assert isinstance(VALUES["validate"]["max_price"], float)
+    sent = {"validate.max_price": int(VALUES["validate"]["max_price"]), "zoo.gru4rec.logq": 1, "events.simulate.days": 14}
+    changed = overrides.apply(VALUES, json.dumps(sent))
+    assert yaml.safe_dump(changed) == yaml.safe_dump(overrides.apply(VALUES, "{}"))
+    assert isinstance(changed["events"]["simulate"]["days"], int)
+
+
 def test_an_unknown_setting_is_named_with_the_nearest_right_one() -> None:
     with pytest.raises(ParamsError) as raised:
         overrides.apply(VALUES, json.dumps({"split.valid_day": 3}))
