@@ -41,3 +41,7 @@ class SASRec(RepeatsModel):
         """Padding comes after the last event: no state that is used has seen it."""
         states_BLD: Tensor = self.transformer(self.inputs(batch), batch)
         return states_BLD
+
+    def last_state(self, batch: SessionBatch) -> Float[Tensor, "B D"]:
+        state_B1D: Tensor = self.transformer(self.inputs(batch), batch, batch.last())
+        return state_B1D.squeeze(1)

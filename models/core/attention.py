@@ -1,7 +1,8 @@
 """Softmax attention with an additive bias.
 
 Source  Vaswani et al., NeurIPS 2017, https://arxiv.org/abs/1706.03762.
-Shapes  B sessions, H heads, L places, E = D / H numbers of a head; a bias has 1 for B, H or the asking L where all agree.
+Shapes  B sessions, H heads, L places, Q of them that ask (all, or 1), E = D / H numbers of a head; a bias has 1 for B, H or Q
+        where all agree.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ FORBIDDEN = -1e30
 
 
 def attend(
-    queries: Float[Tensor, "B H L E"],
+    queries: Float[Tensor, "B H Q E"],
     keys: Float[Tensor, "B H L E"],
     values: Float[Tensor, "B H L E"],
-    bias: Float[Tensor, "#B #H #L L"] | None,
+    bias: Float[Tensor, "#B #H #Q L"] | None,
     causal: bool,
     dropout: float = 0.0,
-) -> Float[Tensor, "B H L E"]:
+) -> Float[Tensor, "B H Q E"]:
     """Each place's mean of the values it may see, weighted by softmax(q k / sqrt(E) + bias).
 
-    causal   nobody sees a later place
+    causal   nobody sees a later place; all places ask
     dropout  share of the weights that are blanked; 0 when not in training
     """
     exported, in_bfloat16 = torch.compiler.is_exporting(), queries.dtype == torch.bfloat16
@@ -43,17 +44,17 @@ def attend(
 
 
 def by_products(
-    queries: Float[Tensor, "B H L E"],
+    queries: Float[Tensor, "B H Q E"],
     keys: Float[Tensor, "B H L E"],
     values: Float[Tensor, "B H L E"],
-    bias: Float[Tensor, "#B #H #L L"],
+    bias: Float[Tensor, "#B #H #Q L"],
     dropout: float,
-) -> Float[Tensor, "B H L E"]:
+) -> Float[Tensor, "B H Q E"]:
     """`attend` without a fused kernel: torch's for CPUs takes 3 (200 places) to 5 times (20 places) as long in bfloat16."""
-    weights_BHLL = torch.softmax(queries * queries.shape[-1] ** -0.5 @ keys.mT + bias, -1)
+    weights_BHQL = torch.softmax(queries * queries.shape[-1] ** -0.5 @ keys.mT + bias, -1)
     if dropout:
-        weights_BHLL = weights_BHLL * keep(weights_BHLL.shape, dropout, weights_BHLL.dtype)
-    return weights_BHLL @ values
+        weights_BHQL = weights_BHQL * keep(weights_BHQL.shape, dropout, weights_BHQL.dtype)
+    return weights_BHQL @ values
 
 
 def forbid(bias: Float[Tensor, "#B #H #L #K"], sees: Bool[Tensor, "#B #H #L K"]) -> Float[Tensor, "..."]:

@@ -42,6 +42,10 @@ class SequenceModel(SessionModel):
     def states(self, batch: SessionBatch) -> Float[Tensor, "B L D"]:
         """The state after each event; places behind the last event may hold anything."""
 
+    def last_state(self, batch: SessionBatch) -> Float[Tensor, "B D"]:
+        """That of `states` after the last event; a model that can make it without the others does so."""
+        return at(self.states(batch), batch.last())
+
     @classmethod
     def columns(cls, config: SequenceConfig) -> tuple[str, ...]:  # type: ignore[override]
         return config.columns
@@ -57,7 +61,7 @@ class SequenceModel(SessionModel):
         self.head.fold()
 
     def scores(self, batch: SessionBatch) -> Float[Tensor, "B V"]:
-        return self.head.scores(at(self.states(batch), batch.last()))
+        return self.head.scores(self.last_state(batch))
 
     def scores_everywhere(self, batch: SessionBatch) -> Float[Tensor, "P V"]:
         return self.head.scores(self.before_targets(batch))

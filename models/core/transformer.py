@@ -3,7 +3,8 @@
 Source  Vaswani et al., NeurIPS 2017, https://arxiv.org/abs/1706.03762; Xiong et al., ICML 2020,
         https://arxiv.org/abs/2002.04745 (pre-norm); Shazeer, 2020, https://arxiv.org/abs/2002.05202 (SwiGLU);
         Borisyuk et al., 2025, https://arxiv.org/abs/2502.03417 (LiGR: gates on both residuals).
-Shapes  B sessions, L events, D hidden size, H heads, E = D / H, F width of the feed-forward layers.
+Shapes  B sessions, L events, Q places whose states are wanted (all L, or 1), D hidden size, H heads, E = D / H, F width of the
+        feed-forward layers.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.core import config
 from models.core.attention import attend, forbid
-from models.core.batch import SessionBatch
+from models.core.batch import SessionBatch, at
 from models.core.dropout import Dropout
 from models.core.positions import TIMESTAMP, PairBias, PlaceVectors
 from models.core.sequence import SequenceConfig
@@ -76,16 +77,22 @@ class Transformer(nn.Module):
         self.norm = norm(config)
         self.causal = causal
 
-    def forward(self, events: Float[Tensor, "B L D"], batch: SessionBatch) -> Float[Tensor, "B L D"]:
-        """Causal: each state has seen its event and those before. Else: all events of the session. Padding is never seen."""
+    def forward(
+        self, events: Float[Tensor, "B L D"], batch: SessionBatch, only: Int[Tensor, "B"] | None = None
+    ) -> Float[Tensor, "B Q D"]:
+        """Causal: each state has seen its event and those before. Else: all events of the session. Padding is never seen.
+
+        only  the place in each row whose state is wanted: of the others the last block makes keys and values only
+        """
         bias = self.pairs(batch)
         if not self.causal:
             bias = forbid(events.new_zeros(1, 1, 1, 1) if bias is None else bias, batch.mask()[:, None, None])
         states_BLD = events if self.places is None else self.places(events, batch.lengths)
-        for block in self.blocks:
+        *blocks, last = self.blocks
+        for block in blocks:
             states_BLD = block(states_BLD, bias)
-        normed_BLD: Tensor = self.norm(states_BLD)
-        return normed_BLD
+        normed_BQD: Tensor = self.norm(last(states_BLD, bias, only))
+        return normed_BQD
 
 
 class Block(nn.Module):
@@ -96,9 +103,11 @@ class Block(nn.Module):
         self.attention = Residual(config, Attention(config, causal))
         self.feed_forward = Residual(config, FeedForward(config, swiglu=config.feed_forward == "swiglu"))
 
-    def forward(self, states: Float[Tensor, "B L D"], bias: Float[Tensor, "#B #H #L L"] | None) -> Float[Tensor, "B L D"]:
-        mixed_BLD: Tensor = self.feed_forward(self.attention(states, bias))
-        return mixed_BLD
+    def forward(
+        self, states: Float[Tensor, "B L D"], bias: Float[Tensor, "#B #H #L L"] | None, only: Int[Tensor, "B"] | None = None
+    ) -> Float[Tensor, "B Q D"]:
+        mixed_BQD: Tensor = self.feed_forward(self.attention(states, bias, only=only))
+        return mixed_BQD
 
 
 class Residual(nn.Module):
@@ -107,9 +116,13 @@ class Residual(nn.Module):
         self.norm, self.inner, self.dropout = norm(config), inner, Dropout(config.hidden_dropout)
         self.gate = nn.Linear(config.hidden_size, config.hidden_size) if config.gated else None
 
-    def forward(self, states: Float[Tensor, "B L D"], *rest: Tensor | None) -> Float[Tensor, "B L D"]:
-        change_BLD: Tensor = self.dropout(self.inner(self.norm(states), *rest))
-        return states + (change_BLD if self.gate is None else torch.sigmoid(self.gate(states)) * change_BLD)
+    def forward(
+        self, states: Float[Tensor, "B L D"], *rest: Tensor | None, only: Int[Tensor, "B"] | None = None
+    ) -> Float[Tensor, "B Q D"]:
+        normed = self.norm(states)
+        change_BQD: Tensor = self.dropout(self.inner(normed, *rest) if only is None else self.inner(normed, *rest, only))
+        states = wanted(states, only)
+        return states + (change_BQD if self.gate is None else torch.sigmoid(self.gate(states)) * change_BQD)
 
 
 class Attention(nn.Module):
@@ -119,14 +132,31 @@ class Attention(nn.Module):
         self.queries, self.keys, self.values, self.out = (nn.Linear(size, size, bias=False) for _ in range(4))
         self.heads, self.causal, self.dropout = config.heads, causal, config.attention_dropout
 
-    def forward(self, states: Float[Tensor, "B L D"], bias: Float[Tensor, "#B #H #L L"] | None) -> Float[Tensor, "B L D"]:
+    def forward(
+        self, states: Float[Tensor, "B L D"], bias: Float[Tensor, "#B #H #L L"] | None, only: Int[Tensor, "B"] | None = None
+    ) -> Float[Tensor, "B Q D"]:
         states = multiplied(states)
         queries, keys, values = (
-            layer(states).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.queries, self.keys, self.values)
+            layer(seen).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, seen in ((self.queries, wanted(states, only)), (self.keys, states), (self.values, states))
         )
-        found_BHLE = attend(queries, keys, values, bias, self.causal, self.dropout if self.training else 0.0)
-        found_BLD: Tensor = self.out(found_BHLE.transpose(1, 2).flatten(2))
-        return found_BLD
+        causal = self.causal
+        if only is not None:  # the one place's row of the bias says what it may see
+            bias, causal = self.row(states, bias, only), False
+        found_BHQE = attend(queries, keys, values, bias, causal, self.dropout if self.training else 0.0)
+        found_BQD: Tensor = self.out(found_BHQE.transpose(1, 2).flatten(2))
+        return found_BQD
+
+    def row(
+        self, states: Float[Tensor, "B L D"], bias: Float[Tensor, "#B #H #L L"] | None, only: Int[Tensor, "B"]
+    ) -> Float[Tensor, "#B #H 1 #L"]:
+        """The bias of the place that asks; causal: what comes after it is forbidden."""
+        bias = states.new_zeros(1, 1, 1, 1) if bias is None else bias
+        if bias.shape[2] > 1:  # else all places have the same
+            rows = states.shape[0]  # len() is a constant in an exported graph
+            bias = at(bias.transpose(1, 2).expand(rows, -1, -1, -1), only)[:, :, None]
+        places_L = torch.arange(states.shape[1], device=states.device)
+        return forbid(bias, (places_L <= only[:, None])[:, None, None]) if self.causal else bias
 
 
 class FeedForward(nn.Module):
@@ -142,6 +172,11 @@ class FeedForward(nn.Module):
         wide_BLF = functional.gelu(up_BLF) if self.gate is None else functional.silu(self.gate(states)) * up_BLF
         down_BLD: Tensor = self.down(wide_BLF)
         return down_BLD
+
+
+def wanted(states: Float[Tensor, "B L D"], only: Int[Tensor, "B"] | None) -> Float[Tensor, "B Q D"]:
+    """All states, or each row's one."""
+    return states if only is None else at(states, only)[:, None]
 
 
 def norm(config: TransformerConfig) -> nn.Module:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from models.core.batch import SessionBatch
 from models.core.transformer import Block, Transformer, TransformerConfig
-from tests.models.conftest import ZOO
+from tests.models.conftest import ZOO, untrained
 
 
 def config(**changes: Any) -> TransformerConfig:
@@ -123,6 +123,45 @@ def test_order_and_time_matter_where_they_are_read(setting: dict[str, Any]) -> N
         torch.testing.assert_close(swapped, made(events, given)[0])
     else:
         assert (swapped - made(events, given)[0]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_the_state_of_one_place_alone_is_the_one_among_all(
+    setting: dict[str, Any], layers: int, gated: bool, causal: bool
+) -> None:
+    made, given = transformer(causal, layers=layers, gated=gated, **setting), batch([1, 4, 6], 6)
+    events = torch.randn(3, 6, 8)
+    alone = made(events, given, given.last())
+    assert alone.shape == (3, 1, 8)
+    torch.testing.assert_close(alone[:, 0], made(events, given)[[0, 1, 2], [0, 3, 5]])
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_the_state_of_one_place_alone_sees_no_padding(setting: dict[str, Any]) -> None:
+    made, given = transformer(True, **setting), batch([1, 4], 6)
+    events = torch.randn(2, 6, 8)
+    changed = events.clone()
+    changed[0, 1:], changed[1, 4:] = 1e3, -1e3
+    torch.testing.assert_close(made(events, given, given.last()), made(changed, given, given.last()), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_scores_of_prefixes_are_those_of_one_pass_over_all_places(
+    setting: dict[str, Any], layers: int, gated: bool, repeats: bool
+) -> None:
+    torch.manual_seed(0)
+    model = untrained("sasrec", layers=layers, gated=gated, repeats=repeats, **setting).eval().double()
+    for weights in model.parameters():
+        nn.init.normal_(weights, std=0.3)  # biases of pairs and distances begin with 0
+    times = torch.tensor([[0, 1, 5, 30, 400, 5000], [0, 3, 9, 27, 0, 0]]) * 1_000_000
+    whole = SessionBatch(torch.tensor([[1, 2, 1, 4, 5, 6], [7, 8, 9, 7, 0, 0]]), torch.tensor([6, 4]), {"timestamp": times})
+    torch.testing.assert_close(model.scores(whole.prefixes()), model.scores_everywhere(whole))
 
 
 def test_heads_that_do_not_divide_the_hidden_size_are_refused() -> None:

@@ -26,11 +26,11 @@ ZOO = yaml.safe_load((ROOT / "params.yaml").read_text())["zoo"]
 SMALL: dict[str, dict[str, Any]] = {"gru4rec": {"hidden_size": 16}}
 
 
-def made(name: str, walks: torch.Tensor) -> SessionModel:
+def made(name: str, walks: torch.Tensor, **changes: Any) -> SessionModel:
     """A model of the zoo with the project's settings (smaller where that saves seconds), fitted if it counts."""
     torch.manual_seed(1)
     kind = registry.find(name)
-    config = kind.Config.model_validate({**ZOO[name], **SMALL.get(name, {})})
+    config = kind.Config.model_validate({**ZOO[name], **SMALL.get(name, {}), **changes})
     model = kind(config, Features(num_items=NUM_ITEMS, max_session_length=LENGTH)).eval()
     if isinstance(model, CountingModel):
         model.fit(SessionBatch(walks, (walks > 0).sum(1)))
@@ -78,10 +78,15 @@ def varied(item_ids: np.ndarray, known: np.ndarray) -> Request:
     return {INPUT: item_ids, EXCLUDE: np.where(rows % 4 == 1, 1, -1)[:, None], DENIED: denied}
 
 
-@pytest.mark.parametrize("name", registry.names())
-def test_file_and_torch_agree(name: str, vocabulary: pl.DataFrame, walks: torch.Tensor, tmp_path: Path) -> None:
-    """Every model, 200 sessions, batches of 64, 1 and 3."""
-    served = export.served(made(name, walks), vocabulary, K, {}, SERVE)
+LAST_STATE_ONLY = [("sasrec", {"repeats": False, "positions": positions}) for positions in ("learned", "relative")]
+
+
+@pytest.mark.parametrize(("name", "changes"), [*((name, {}) for name in registry.names()), *LAST_STATE_ONLY], ids=str)
+def test_file_and_torch_agree(
+    name: str, changes: dict[str, Any], vocabulary: pl.DataFrame, walks: torch.Tensor, tmp_path: Path
+) -> None:
+    """Every model, and one that scores by the last state alone; 200 sessions, batches of 64, 1 and 3."""
+    served = export.served(made(name, walks, **changes), vocabulary, K, {}, SERVE)
     export.export(served, tmp_path / "model.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     request = varied(served.raw_ids[walks].numpy(), served.raw_ids[1:].numpy())
