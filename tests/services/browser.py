@@ -77,9 +77,9 @@ class Browser:
         self.keep("required_actions")
         self.page.get_by_text(f"Promote {MODEL}").first.click()
         expect(self.page.get_by_role("button", name=option)).to_be_enabled()
+        self.keep("review")
         if why:
             self.page.locator('input[name="element_why"]').fill(why)
-        self.keep("review")
         self.page.get_by_role("button", name=option).click()
 
     def version(self, number: int) -> Page:
