@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.local import up
 from pipelines import stage
+from pipelines.serve.client import Client
 from pipelines.stores.settings import settings
 from tests.pipelines import run_folder
 from tests.services.platform import MODEL, Platform, temporary, until
@@ -188,6 +190,24 @@ def test_one_click_brings_the_previous_one_back(platform: Platform) -> None:
     run = airflow.trigger("rollback", {})
     assert ended(platform, run, "rollback")["rollback"] == "success"
     assert (platform.alias("champion"), platform.alias("previous"), platform.served()) == (1, 3, 1)
+
+
+def test_a_dead_backend_process_is_found_and_started_again(platform: Platform) -> None:
+    """Triton calls itself ready all the while."""
+    mine = str(Path(platform.env["NEXTCLICK_VAR"]) / "triton")
+    stubs = [process for process in psutil.process_iter(["cmdline"]) if is_stub(process.info["cmdline"] or [], mine)]
+    assert stubs
+    for stub in stubs:
+        stub.kill()
+    log = Path(platform.env["NEXTCLICK_VAR"]) / "log" / "watch.log"
+    until(log.read_text, lambda text: f"{MODEL} did not answer" in text and "it was loaded again" in text, seconds=60)
+    assert Client(f"127.0.0.1:{platform.env['NEXTCLICK_TRITON_HTTP_PORT']}").recommend([[1]])[0].version == platform.alias(
+        "champion"
+    )
+
+
+def is_stub(command: list[str], folder: str) -> bool:
+    return bool(command) and "triton_python_backend_stub" in command[0] and any(folder in word for word in command)
 
 
 def body(platform: Platform, run: str) -> str:
