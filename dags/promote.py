@@ -1,5 +1,7 @@
 """promote: a registered version, picked from the list, becomes what Triton serves: same checks, same path as in retrain.
 
+A person is always asked: it may be a version that somebody rejected, or that an override let pass.
+
 The list is written by `infra.watch`; a new version stands in it within a minute. One that the gate refused cannot be
 promoted, whoever approves: see the DAG override.
 """
@@ -17,11 +19,11 @@ with DAG(
     schedule=None,
     catchup=False,
     max_active_runs=1,
-    params={"version": form.version(), **form.only("gate.review", "review.hours")},
+    params={"version": form.version(), **form.only("review.hours")},
     tags=["nextclick"],
     doc_md=__doc__,
 ):
     chain(
-        *review("$VERSION", cwd=ROOT, env=VERSION),
+        *review("$VERSION", always=True, cwd=ROOT, env=VERSION),
         action("promote", "$VERSION", cwd=ROOT, env=VERSION, outlets=[Asset("champion")]),
     )

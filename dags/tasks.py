@@ -69,15 +69,19 @@ class MLflow(BaseOperatorLink):
 
 
 class Review(HITLOperator):
-    """A person approves or rejects in Required Actions; with `gate.review: auto` the gate's yes is enough.
+    """A person approves or rejects in Required Actions; with `gate.review: auto` the gate's yes is enough, unless `always`.
 
     What comes next runs either way: `review close` writes the answer down, and says no by its exit code.
     """
 
     APPROVE, REJECT = "Approve", "Reject"
 
+    def __init__(self, *, always: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.always = always
+
     def execute(self, context: Any) -> Any:
-        if context["params"]["gate.review"] == "auto":
+        if not self.always and context["params"]["gate.review"] == "auto":
             self.log.info("gate.review is auto: the gate's yes is enough, nobody is asked")
             return {"chosen_options": [self.APPROVE], "params_input": {}, "responded_by_user": {"name": "auto"}}
         self.response_timeout = timedelta(hours=context["params"]["review.hours"])
@@ -140,15 +144,16 @@ def stages(name: str, **kwargs: Any) -> Any:
     )
 
 
-def review(*words: str, **kwargs: Any) -> tuple[Command, Review, Command]:
+def review(*words: str, always: bool = False, **kwargs: Any) -> tuple[Command, Review, Command]:
     """The question is opened in the registry, asked here, and its answer written into the registry.
 
-    words, kwargs: the version, where it is not that of this run, as `action` takes them. Nobody answers in time: the
-    champion stays.
+    words, kwargs: the version, where it is not that of this run, as `action` takes them. always: a person is asked whatever
+    `gate.review` says. Nobody answers in time: the champion stays.
     """
     env = kwargs.pop("env", {})
     ask = Review(
         task_id="review",
+        always=always,
         subject="Promote {{ ti.xcom_pull('review_open')['result']['subject'] }}?",
         body="{{ ti.xcom_pull('review_open')['result']['table'] }}",
         options=[Review.APPROVE, Review.REJECT],

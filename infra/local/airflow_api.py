@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -72,11 +73,11 @@ class Airflow:
         return str(self.call("POST", f"/api/v2/dags/{dag}/dagRuns", json=body)["dag_run_id"])
 
     def state(self, dag: str, run: str) -> str:
-        return str(self.call("GET", f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])
+        return str(self.call("GET", _path(dag, run))["state"])
 
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
         """Task instances, mapped ones each by itself."""
-        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances"
+        path = f"{_path(dag, run)}/taskInstances"
         found = self.call("GET", path, missing=404, params={"limit": 100})
         return list(found["task_instances"]) if found else []
 
@@ -91,12 +92,12 @@ class Airflow:
 
     def answer(self, dag: str, run: str, task: str, option: str, given: dict[str, Any]) -> bool:
         """Answer an approval that waits; given: its form's fields. False if somebody has answered it already."""
-        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails"
+        path = f"{_path(dag, run)}/taskInstances/{task}/-1/hitlDetails"
         return self.call("PATCH", path, missing=409, json={"chosen_options": [option], "params_input": given}) is not None
 
     def report(self, dag: str, run: str, task: dict[str, Any]) -> dict[str, Any]:
         """The JSON report a task ended with; empty if it has none."""
-        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task['task_id']}/xcomEntries/return_value"
+        path = f"{_path(dag, run)}/taskInstances/{task['task_id']}/xcomEntries/return_value"
         try:
             value = self.call("GET", path, params={"map_index": task["map_index"], "deserialize": True})["value"]
         except ServiceError:
@@ -106,6 +107,11 @@ class Airflow:
 
     def log(self, dag: str, run: str, task: dict[str, Any]) -> list[str]:
         """Lines of a task's latest log."""
-        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task['task_id']}/logs/{max(1, task['try_number'])}"
+        path = f"{_path(dag, run)}/taskInstances/{task['task_id']}/logs/{max(1, task['try_number'])}"
         content = self.call("GET", path, params={"map_index": task["map_index"], "full_content": True})["content"]
         return [str(event.get("event", event)) if isinstance(event, dict) else str(event) for event in content]
+
+
+def _path(dag: str, run: str) -> str:
+    """Of a run; the names may hold anything."""
+    return f"/api/v2/dags/{quote(dag, safe='')}/dagRuns/{quote(run, safe='')}"

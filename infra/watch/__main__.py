@@ -38,6 +38,7 @@ class Watch:
         self.secret = keys.kept(ours.webhook_key_file)
         self.parts: dict[str, Callable[[], list[str]]] = {
             "webhook": self.subscribe,
+            "versions": self.versions,
             "reviews": self.reviews,
             "triton": self.triton,
         }
@@ -51,10 +52,11 @@ class Watch:
             try:
                 for line in part():
                     print(line, flush=True)
-            except PipelineError as error:
-                if self.wrong.get(name) != error.what:
-                    print(f"{name}: {error}", file=sys.stderr, flush=True)
-                self.wrong[name] = error.what
+            except Exception as error:  # whatever it is, the other parts go on: a full disk, an answer that is no JSON
+                what = error.what if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
+                if self.wrong.get(name) != what:
+                    print(f"{name}: {error if isinstance(error, PipelineError) else what}", file=sys.stderr, flush=True)
+                self.wrong[name] = what
             else:
                 if self.wrong.pop(name, None):
                     print(f"{name}: goes well again", flush=True)
@@ -69,15 +71,16 @@ class Watch:
         return [f"{told}; the registry is looked at every {PERIOD_S:.0f} s"]
 
     def reviews(self) -> list[str]:
-        versions = registry.versions(NEWEST)
-        done = self.reviewing.look(versions)
+        return self.reviewing.look(registry.versions(NEWEST))
+
+    def versions(self) -> list[str]:
         named: dict[int, list[str]] = {}
         for alias in (registry.CHAMPION, registry.PREVIOUS, registry.CHALLENGER):
             found = registry.resolve(alias)
             if found is not None:
                 named.setdefault(found.version, []).append(alias)
-        listing.write(self.form, versions, named)
-        return done
+        listing.write(self.form, registry.versions(NEWEST), named)
+        return []
 
     def triton(self) -> list[str]:
         done = publication.revive(self.server)

@@ -15,7 +15,7 @@ from pipelines.gate.params import GateParams
 from pipelines.gate.rules import RULES
 from pipelines.paths import GATE, REGISTER
 from pipelines.stage import Report
-from pipelines.stores import manifest, registry
+from pipelines.stores import manifest, permission, registry
 
 PICTURE = "intervals.png"
 
@@ -48,7 +48,7 @@ def work(gate: GateParams) -> Report:
     (GATE / "decision.json").write_text(json.dumps(finite(found), indent=2) + "\n", encoding="utf-8")
     picture = PICTURE if (GATE / PICTURE).exists() else None
     (GATE / "decision.md").write_text(decision.markdown(line, body, told, picture, made["mlflow_url"]), encoding="utf-8")
-    tell(made, verdicts, (line, body, told), str(evidence.champion or "none"))
+    tell(made, verdicts, (line, body, told), str(evidence.champion or "none"), asked=gate.review == "manual")
     for name, one in verdicts.items():
         print(f"  {'yes' if one.passed else 'NO ':3} {name}: {one.reason}", flush=True)
     return Report(
@@ -66,10 +66,11 @@ def work(gate: GateParams) -> Report:
     )
 
 
-def tell(made: dict[str, Any], verdicts: dict[str, Verdict], text: tuple[str, str, str], champion: str) -> None:
+def tell(made: dict[str, Any], verdicts: dict[str, Verdict], text: tuple[str, str, str], champion: str, asked: bool) -> None:
     """The decision on the version's page, in its tags, and as artifacts of its run. An override of an earlier one is over.
 
-    gate.verdict comes last: who finds it finds the others.
+    asked: whether a person is to be asked; the version is barred until that has ended. gate.verdict comes last: who finds it
+    finds the others.
     """
     version = registry.get(made["version"])
     registry.attach(version.run_id, GATE, f"gate/version-{version.version}")
@@ -81,6 +82,8 @@ def tell(made: dict[str, Any], verdicts: dict[str, Verdict], text: tuple[str, st
     tags = {"gate.decision_sha256": manifest.sha256(GATE / "decision.json"), "gate.champion": champion}
     if refused:
         tags["gate.refused"] = refused
+    elif asked:
+        tags["review.answer"] = permission.OPEN
     registry.tag(version.version, {**tags, "gate.verdict": "no" if refused else "yes"})
 
 

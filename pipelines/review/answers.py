@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-OPEN, APPROVED, REJECTED, TIMED_OUT = "open", "approved", "rejected", "timed out"
-"""Values of the tag `review.answer`, which counts."""
+from pipelines.stores.permission import OPEN
+
+APPROVED, REJECTED, TIMED_OUT = "approved", "rejected", "timed out"
+"""Values of the tag `review.answer`, which counts; OPEN while an answer is awaited."""
 TAG = "review"
 """The tag by which a person answers: it is not there while an answer is awaited (MLflow's page adds tags, it does not replace
 them), and holds the answer that counts afterwards."""

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from pipelines.errors import DataError, ParamsError, nearest
-from pipelines.review.answers import ALIAS, APPROVED, HOW, OPEN, REJECTED, TAG, TIMED_OUT, heard
+from pipelines.review.answers import ALIAS, APPROVED, HOW, REJECTED, TAG, TIMED_OUT, heard
 from pipelines.review.params import ReviewParams
 from pipelines.stage import Report
 from pipelines.stores import journal, permission, registry, wanted
@@ -31,14 +31,16 @@ def work(review: ReviewParams, step: str, version: str) -> Report:
 def open_review(version: Version, review: ReviewParams) -> Report:
     """Nobody is asked about a version that could not be promoted: DataError. What an earlier review left is cleared."""
     permission.passed(version, registry.resolve(registry.CHAMPION))
-    left = [key for key in version.tags if key == TAG or key.startswith(f"{TAG}.")]
+    registry.tag(
+        version.version, {"review.answer": permission.OPEN}
+    )  # first: without it a rejected version would be free for a moment
+    left = [key for key in version.tags if key == TAG or (key.startswith(f"{TAG}.") and key != "review.answer")]
     registry.untag(version.version, left)
     pointed = registry.resolve(ALIAS)
     if pointed is not None and pointed.version == version.version:
         registry.drop(ALIAS)
     run, page = asking()
     asked = {
-        "review.answer": OPEN,
         "review.asked_at": journal.now(),
         "review.run": run,
         "review.how": HOW.format(url=page or "no run asks, the review was opened by hand"),
@@ -76,6 +78,11 @@ def body(version: Version) -> str:
 
 def close_review(version: Version) -> Report:
     """The answer that Airflow kept is the one that counts. DataError for a rejection without a reason."""
+    run, _ = asking()
+    if run and version.tags.get("review.run") != run:
+        who = version.tags.get("review.run", "nobody")
+        next_step = "answer there; this run ends here"
+        raise DataError(f"another run asks about version {version.version} by now: {who}", version.url, next_step)
     given = answer(version)
     outcome = given["review.answer"]
     if outcome == REJECTED and not given["review.why"]:

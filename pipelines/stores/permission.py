@@ -6,8 +6,9 @@ from pipelines.errors import DataError
 from pipelines.stores import registry
 from pipelines.stores.registry import Version
 
+OPEN = "open"
 BARRED = {
-    "open": "its review is not answered yet",
+    OPEN: "its review is not answered yet",
     "rejected": "its reviewer rejected it",
     "timed out": "nobody reviewed it in time",
 }

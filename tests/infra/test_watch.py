@@ -15,7 +15,9 @@ import httpx
 import pytest
 
 from infra.local import ports
-from infra.watch import hook, listing
+from infra.watch import hook, listing, reviews
+from pipelines.errors import ServiceError
+from pipelines.stores import registry
 from pipelines.stores.registry import Version
 
 SECRET = "between the two of us"
@@ -77,3 +79,56 @@ def test_the_list_says_what_each_version_is(tmp_path: Path) -> None:
     ]
     assert not listing.write(path, versions, {2: ["champion"]})
     assert listing.write(path, versions, {})
+
+
+class Runs:
+    """Airflow, as far as the watcher asks it: one approval in some state, and what it was answered."""
+
+    def __init__(self, state: str | None) -> None:
+        self.state, self.given = state, list[str]()
+
+    def task(self, dag: str, run: str, task: str) -> dict[str, str] | None:
+        if dag == "broken":
+            raise ServiceError("Airflow says 500", "there", "make status")
+        return {"state": self.state, "queued_when": "noon"} if self.state else None
+
+    def answer(self, dag: str, run: str, task: str, option: str, given: dict[str, str | None]) -> bool:
+        self.given.append(option)
+        return True
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, str]]:
+    """What is written into the registry; version -> tags."""
+    written: dict[int, dict[str, str]] = {}
+    monkeypatch.setattr(registry, "resolve", lambda alias: None)
+    monkeypatch.setattr(registry, "get", lambda number: asked(number))
+    monkeypatch.setattr(registry, "tag", lambda number, tags: written.setdefault(number, {}).update(tags))
+    monkeypatch.setattr(registry, "untag", lambda number, keys: None)
+    monkeypatch.setattr(reviews, "SETTLED_S", 0.0)
+    return written
+
+
+def asked(number: int, dag: str = "retrain") -> Version:
+    return version(number, review="approved", review_answer="open", review_run=f"{dag}/r-{number}")
+
+
+@pytest.mark.parametrize(("state", "given"), [("awaiting_input", ["Approve"]), ("queued", []), ("success", [])])
+def test_an_answer_is_carried_to_the_run_once_it_waits(told: dict[int, dict[str, str]], state: str, given: list[str]) -> None:
+    runs = Runs(state)
+    reviews.Reviews(runs).look([asked(1)])  # type: ignore[arg-type]
+    assert runs.given == given
+    assert told == {}
+
+
+@pytest.mark.parametrize("state", [None, "failed", "skipped"])
+def test_an_answer_to_a_run_that_is_over_is_told(told: dict[int, dict[str, str]], state: str | None) -> None:
+    reviews.Reviews(Runs(state)).look([asked(1)])  # type: ignore[arg-type]
+    assert "no run waits for this answer" in told[1]["review.told"]
+
+
+def test_one_version_that_fails_does_not_keep_the_others_from_their_answers(told: dict[int, dict[str, str]]) -> None:
+    runs = Runs("awaiting_input")
+    with pytest.raises(ServiceError):
+        reviews.Reviews(runs).look([asked(2, dag="broken"), asked(1)])  # type: ignore[arg-type]
+    assert runs.given == ["Approve"]

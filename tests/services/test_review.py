@@ -55,7 +55,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 def asked(platform: Platform, version: int, hours: float = 1.0) -> str:
     """A run of promote that waits for an answer."""
     airflow = platform.airflow("reviewer")
-    run = airflow.trigger("promote", {"version": version, "gate.review": "manual", "review.hours": hours})
+    run = airflow.trigger("promote", {"version": version, "review.hours": hours})
     until(lambda: (airflow.state("promote", run), airflow.task_state("promote", run, "review")), waits_or_failed)
     assert airflow.task_state("promote", run, "review") == "awaiting_input"
     time.sleep(3)  # as a person would: Airflow loses an answer that comes before its scheduler has seen the task park
@@ -154,7 +154,7 @@ def test_a_refused_version_cannot_be_approved_from_either_side(platform: Platfor
     assert "not let this version pass (coverage_holds)" in tags["review.told"]
     assert "review" not in tags
     airflow = platform.airflow()
-    run = airflow.trigger("promote", {"version": 3, "gate.review": "manual"})
+    run = airflow.trigger("promote", {"version": 3})
     log = until(lambda: refused(platform, run), bool)
     assert "version 3 may not be promoted: gate.verdict is 'no'" in log
     airflow.call("PATCH", f"/api/v2/dags/promote/dagRuns/{run}", json={"state": "failed"})  # its second try says the same

@@ -10,7 +10,8 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines import stage
-from pipelines.stores import manifest, registry
+from pipelines.errors import DataError
+from pipelines.stores import manifest, permission, registry
 from pipelines.stores.settings import settings
 from pipelines.workspace.work import take_champion
 from tests.pipelines.gate.conftest import MADE, REHEARSAL
@@ -134,3 +135,12 @@ def test_mlflow_being_down_is_an_error_and_no_unreadable_champion(
     settings.cache_clear()
     with pytest.raises(ServiceError, match="MLflow does not answer"):
         take_champion(run)
+
+
+def test_with_a_manual_review_a_version_is_barred_until_somebody_answers(run: Path) -> None:
+    version = registered("one")
+    path = Path("params.yaml")
+    path.write_text(path.read_text().replace("review: auto", "review: manual"))
+    assert stage.main(["gate"]) == stage.DONE
+    with pytest.raises(DataError, match="its review is not answered yet"):
+        permission.allowed(registry.get(version), None)
