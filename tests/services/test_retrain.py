@@ -26,6 +26,8 @@ SMALL = {
     "gate.max_latency_ratio": 20,  # a machine that runs other tests meanwhile
 }
 FLOORS = ("session_knn", "session_popularity")
+FEW = {"models": ["gru4rec", *FLOORS]}
+"""What the demo trains here, to be quick."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 @pytest.fixture(scope="module")
 def demo(platform: Platform) -> str:
     """What `make demo` prints."""
-    pairs = [word for key, value in SMALL.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    pairs = [word for key, value in {**SMALL, **FEW}.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     done = platform.run("infra.local", "demo", *pairs)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
     return done.stdout
