@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import httpx
 
 from pipelines.errors import ParamsError, ServiceError
-from pipelines.stores.answers import OUTPUTS, Answers, Request
+from pipelines.stores.answers import Answers, Request
 from pipelines.stores.settings import settings
-from pipelines.stores.triton import NEXT
+from pipelines.stores.triton import NEXT, answers_of, tensors, widths_of
 
 Answered = tuple[Answers, int]
 """The answers, and the version that gave them."""
@@ -151,22 +151,11 @@ class AsyncGrpcChannel:
         await self._grpc.close()
 
 
-def widths_of(metadata: dict[str, Any]) -> dict[str, int]:
-    return {one["name"]: int(one["shape"][-1]) for one in metadata["inputs"]}
-
-
-def tensors(module: Any, request: Request) -> list[Any]:
-    made = [module.InferInput(name, list(values.shape), "INT64") for name, values in request.items()]
-    for tensor, values in zip(made, request.values(), strict=True):
-        tensor.set_data_from_numpy(values)
-    return made
-
-
 def http_body(request: Request) -> tuple[bytes, dict[str, str]]:
     import tritonclient.http as http
 
-    wanted = [http.InferRequestedOutput(name) for name in OUTPUTS]
-    body, size = http.InferenceServerClient.generate_request_body(tensors(http, request), outputs=wanted)
+    asked, wanted = tensors(http, request)
+    body, size = http.InferenceServerClient.generate_request_body(asked, outputs=wanted)
     return body, {"Inference-Header-Content-Length": str(size), "Content-Type": "application/octet-stream"}
 
 
@@ -175,7 +164,7 @@ def http_answers(given: httpx.Response) -> Answered:
 
     size = int(given.headers["Inference-Header-Content-Length"])
     result = http.InferenceServerClient.parse_response_body(given.content, header_length=size)
-    return Answers(*(result.as_numpy(name) for name in OUTPUTS)), int(result.get_response()["model_version"])
+    return answers_of(result), int(result.get_response()["model_version"])
 
 
 def checked(given: httpx.Response, url: str) -> httpx.Response:
@@ -199,11 +188,11 @@ def http_failures(url: str) -> Iterator[None]:
 def grpc_tensors(request: Request) -> tuple[list[Any], list[Any]]:
     import tritonclient.grpc as grpc
 
-    return tensors(grpc, request), [grpc.InferRequestedOutput(name) for name in OUTPUTS]
+    return tensors(grpc, request)
 
 
 def grpc_answers(result: Any) -> Answered:
-    return Answers(*(result.as_numpy(name) for name in OUTPUTS)), int(result.get_response().model_version)
+    return answers_of(result), int(result.get_response().model_version)
 
 
 @contextmanager

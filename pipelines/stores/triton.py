@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException
 from typing import Any
@@ -81,8 +81,7 @@ class Server:
     def inputs(self, model: str) -> dict[str, int]:
         """The inputs of the served model, and the events of a session that each of them holds."""
         with self._service(f"Triton does not serve {model}"):
-            metadata = self._client().get_model_metadata(model)
-        return {one["name"]: int(one["shape"][-1]) for one in metadata["inputs"]}
+            return widths_of(self._client().get_model_metadata(model))
 
     def ask(self, model: str, request: Request, version: int | None = None) -> tuple[Answers, int]:
         """Answers to any number of sessions, and the version that gave them."""
@@ -92,13 +91,10 @@ class Server:
     def _infer(self, model: str, request: Request, version: int | None) -> tuple[Answers, int]:
         import tritonclient.http as http
 
-        tensors = [http.InferInput(name, list(values.shape), "INT64") for name, values in request.items()]
-        for tensor, values in zip(tensors, request.values(), strict=True):
-            tensor.set_data_from_numpy(values)
-        wanted = [http.InferRequestedOutput(name) for name in OUTPUTS]
+        asked, wanted = tensors(http, request)
         with self._service(f"Triton does not answer for {model}"):
-            result = self._client().infer(model, tensors, outputs=wanted, model_version=str(version or ""))
-        return Answers(*(result.as_numpy(name) for name in OUTPUTS)), int(result.get_response()["model_version"])
+            result = self._client().infer(model, asked, outputs=wanted, model_version=str(version or ""))
+        return answers_of(result), int(result.get_response()["model_version"])
 
     def _client(self) -> Any:
         import tritonclient.http as http
@@ -125,6 +121,24 @@ class Server:
         finally:
             if patient:
                 patient.close()
+
+
+def widths_of(metadata: Mapping[str, Any]) -> dict[str, int]:
+    """Of a model's inputs, by name: how many numbers each row of them holds."""
+    return {one["name"]: int(one["shape"][-1]) for one in metadata["inputs"]}
+
+
+def tensors(module: Any, request: Request) -> tuple[list[Any], list[Any]]:
+    """Inputs, and outputs asked for, as tritonclient's module for HTTP or for gRPC wants them."""
+    made = [module.InferInput(name, list(values.shape), "INT64") for name, values in request.items()]
+    for tensor, values in zip(made, request.values(), strict=True):
+        tensor.set_data_from_numpy(values)
+    return made, [module.InferRequestedOutput(name) for name in OUTPUTS]
+
+
+def answers_of(result: Any) -> Answers:
+    """What tritonclient gave, over HTTP or gRPC."""
+    return Answers(*(result.as_numpy(name) for name in OUTPUTS))
 
 
 def _key() -> dict[str, str]:
